@@ -48,3 +48,13 @@ func SyncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// WriteVolatile is Write without waiting for the disk: a crash of the process
+// leaves the old or the new content, a power cut may leave an empty file.
+func WriteVolatile(path string, data []byte, perm os.FileMode) error {
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".volatile")
+	if err := os.WriteFile(tmp, data, perm); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return os.Rename(tmp, path)
+}
