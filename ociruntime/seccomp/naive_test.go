@@ -1,0 +1,263 @@
+package seccomp
+
+import (
+	"encoding/binary"
+	"slices"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/net/bpf"
+)
+
+// data is struct seccomp_data.
+type data struct {
+	nr, arch uint32
+	args     [6]uint64
+}
+
+// run evaluates a filter with the VM of x/net/bpf and counts the instructions
+// it executes. The VM reads words as network packets have them.
+func run(t testing.TB, f Filter, d data) action {
+	t.Helper()
+	insns, ok := bpf.Disassemble(f.Insns)
+	if !ok {
+		t.Fatal("an instruction does not disassemble")
+	}
+	vm, err := bpf.NewVM(insns)
+	if err != nil {
+		t.Fatalf("check the filter: %v", err)
+	}
+	n, err := vm.Run(d.packet())
+	if err != nil {
+		t.Fatalf("run the filter: %v", err)
+	}
+	return action(uint32(n))
+}
+
+func (d data) packet() []byte {
+	b := make([]byte, 64)
+	binary.BigEndian.PutUint32(b[offNr:], d.nr)
+	binary.BigEndian.PutUint32(b[offArch:], d.arch)
+	for i, a := range d.args {
+		binary.BigEndian.PutUint32(b[offArg(uint(i), false):], uint32(a))
+		binary.BigEndian.PutUint32(b[offArg(uint(i), true):], uint32(a>>32))
+	}
+	return b
+}
+
+// naive evaluates a profile by reading it from top to bottom, sharing no code
+// with the compiler but the tables and the values of actions.
+func naive(t testing.TB, p *specs.LinuxSeccomp, goarch string, d data) action {
+	t.Helper()
+	dflt, err := actionOf(p.DefaultAction, p.DefaultErrnoRet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, ok := abiOfCall(p, goarch, d)
+	if !ok {
+		return retKillThread
+	}
+	permissive := slices.Contains([]specs.LinuxSeccompAction{specs.ActAllow, specs.ActLog, specs.ActTrace}, p.DefaultAction)
+	if permissive || !isNew(p, b, d.nr) {
+		return firstMatch(t, p, dflt, b, d)
+	}
+	return retENOSYS
+}
+
+func abiOfCall(p *specs.LinuxSeccomp, goarch string, d data) (abi, bool) {
+	listed := func(a specs.Arch) bool { return slices.Contains(p.Architectures, a) }
+	switch {
+	case goarch == "amd64" && d.arch == auditAMD64:
+		if d.nr&x32Bit != 0 || d.nr>>31 != 0 {
+			if d.nr == ^uint32(0) && !listed(specs.ArchX32) {
+				return amd64, true
+			}
+			return x32, listed(specs.ArchX32)
+		}
+		return amd64, true
+	case goarch == "amd64" && d.arch == audit386:
+		return x86, listed(specs.ArchX86)
+	case goarch == "arm64" && d.arch == auditARM64:
+		return arm64, true
+	case goarch == "arm64" && d.arch == auditARM:
+		return arm, listed(specs.ArchARM)
+	}
+	return 0, false
+}
+
+// isNew reports that nr is above all numbers named, among those that count.
+func isNew(p *specs.LinuxSeccomp, b abi, nr uint32) bool {
+	any := false
+	for _, c := range p.Syscalls {
+		for _, name := range c.Names {
+			n, ok := b.number(name)
+			if !ok {
+				continue
+			}
+			any = true
+			apart := b == x32 && n-x32Bit >= 512 && n-x32Bit <= 547 || b == arm && n >= 0xf0000
+			if n == nr || !apart && n > nr {
+				return false
+			}
+		}
+	}
+	return any
+}
+
+// firstMatch collects the rules of the call, then applies them.
+func firstMatch(t testing.TB, p *specs.LinuxSeccomp, dflt action, b abi, d data) action {
+	t.Helper()
+	var all []rule
+	add := func(name string, only *specs.LinuxSeccompArg) {
+		for _, c := range p.Syscalls {
+			act, err := actionOf(c.Action, c.ErrnoRet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if act == dflt || !slices.Contains(c.Names, name) {
+				continue
+			}
+			if only != nil {
+				// only the rule that counts, and only if it has no arguments
+				if len(c.Args) == 0 {
+					all = append(all, rule{[]specs.LinuxSeccompArg{*only}, act})
+					return
+				}
+				continue
+			}
+			seen := map[uint]int{}
+			for _, a := range c.Args {
+				seen[a.Index]++
+			}
+			if len(seen) == len(c.Args) {
+				all = append(all, rule{c.Args, act})
+				continue
+			}
+			for _, a := range c.Args {
+				all = append(all, rule{[]specs.LinuxSeccompArg{a}, act})
+			}
+		}
+	}
+	for _, row := range syscalls {
+		if row.nr[b] >= 0 && uint32(row.nr[b]) == d.nr {
+			add(row.name, nil)
+			if b == x86 && (row.name == "socketcall" || row.name == "ipc") {
+				m := multiplexed[slices.Index([]string{"socketcall", "ipc"}, row.name)]
+				for i, name := range m.calls {
+					if name != "" {
+						add(name, &specs.LinuxSeccompArg{Op: specs.OpMaskedEqual, Value: m.mask, ValueTwo: uint64(i)})
+					}
+				}
+			}
+		}
+	}
+	for _, r := range all {
+		if len(r.when) == 0 {
+			return r.act
+		}
+	}
+	for _, r := range all {
+		if !slices.ContainsFunc(r.when, func(c specs.LinuxSeccompArg) bool { return !holds(c, d.args[c.Index], b) }) {
+			return r.act
+		}
+	}
+	return dflt
+}
+
+func holds(c specs.LinuxSeccompArg, v uint64, b abi) bool {
+	want := c.Value
+	if b == x86 || b == arm {
+		v &= 0xffffffff
+		if c.Op == specs.OpEqualTo || c.Op == specs.OpNotEqual {
+			want &= 0xffffffff
+		}
+		if c.Op == specs.OpMaskedEqual {
+			return v&c.Value == c.ValueTwo&c.Value&0xffffffff
+		}
+	}
+	switch c.Op {
+	case specs.OpEqualTo:
+		return v == want
+	case specs.OpNotEqual:
+		return v != want
+	case specs.OpLessThan:
+		return v < want
+	case specs.OpLessEqual:
+		return v <= want
+	case specs.OpGreaterEqual:
+		return v >= want
+	case specs.OpGreaterThan:
+		return v > want
+	}
+	return v&c.Value == c.ValueTwo&c.Value
+}
+
+// interesting are argument values around those that the profile names.
+func interesting(p *specs.LinuxSeccomp) []uint64 {
+	vals := []uint64{0, 1, 2, 38, 40, 1 << 31, 1<<32 - 1, 1 << 32, 1<<32 + 1, 1 << 63, ^uint64(0)}
+	for _, c := range p.Syscalls {
+		for _, a := range c.Args {
+			for _, v := range []uint64{a.Value, a.ValueTwo} {
+				vals = append(vals, v-1, v, v+1, ^v, v^1<<32, v&0xffffffff)
+			}
+		}
+	}
+	slices.Sort(vals)
+	return slices.Compact(vals)
+}
+
+// compareAll checks a filter against the naive evaluator for every number of
+// every ABI and its neighbours; the arguments vary only where a rule looks at them.
+func compareAll(t *testing.T, p *specs.LinuxSeccomp, goarch string) {
+	t.Helper()
+	f, err := Compile(p, goarch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	insns, _ := bpf.Disassemble(f.Insns)
+	vm, err := bpf.NewVM(insns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vals := interesting(p)
+	numbers := []uint32{0, 700, x32Bit - 1, x32Bit, x32Bit + 700, 1 << 31, 1<<32 - 2, 1<<32 - 1, armPrivate + 9}
+	looked := map[string][]uint{"socketcall": {0}, "ipc": {0}}
+	argsOf := map[uint32][]uint{}
+	for _, c := range p.Syscalls {
+		for _, name := range c.Names {
+			for _, a := range c.Args {
+				looked[name] = append(looked[name], a.Index)
+			}
+		}
+	}
+	for _, row := range syscalls {
+		for _, nr := range row.nr {
+			if nr >= 0 {
+				numbers = append(numbers, uint32(nr))
+				argsOf[uint32(nr)] = append(argsOf[uint32(nr)], looked[row.name]...)
+			}
+		}
+	}
+	slices.Sort(numbers)
+	for _, arch := range []uint32{auditAMD64, audit386, auditARM64, auditARM, 0, 0xc0000015} {
+		for _, nr := range slices.Compact(slices.Clone(numbers)) {
+			try := func(d data) {
+				n, err := vm.Run(d.packet())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := naive(t, p, goarch, d); action(uint32(n)) != want {
+					t.Fatalf("%s, %+v: got %#x, want %#x", goarch, d, uint32(n), uint32(want))
+				}
+			}
+			try(data{nr: nr, arch: arch})
+			for _, i := range slices.Compact(slices.Sorted(slices.Values(argsOf[nr]))) {
+				for _, v := range vals {
+					d := data{nr: nr, arch: arch}
+					d.args[i] = v
+					try(d)
+				}
+			}
+		}
+	}
+}
