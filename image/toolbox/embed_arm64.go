@@ -1,0 +1,11 @@
+package toolbox
+
+import "embed"
+
+// The directory always holds a README, so that this compiles before the archive
+// is built.
+//
+//go:embed embed/arm64
+var files embed.FS
+
+const dir = "embed/arm64"
