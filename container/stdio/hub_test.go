@@ -1,0 +1,200 @@
+package stdio
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// run is a process's ends in the test's hands.
+type run struct {
+	hub                   *Hub
+	stdin, stdout, stderr *os.File // the process's side
+}
+
+func pipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = r.Close(), w.Close() })
+	return r, w
+}
+
+func start(t *testing.T, h *Hub) *run {
+	t.Helper()
+	inR, inW := pipe(t)
+	outR, outW := pipe(t)
+	errR, errW := pipe(t)
+	h.Start(Files{Stdin: inW, Stdout: outR, Stderr: errR})
+	return &run{h, inR, outW, errW}
+}
+
+func (r *run) exit(t *testing.T) {
+	t.Helper()
+	_, _, _ = r.stdin.Close(), r.stdout.Close(), r.stderr.Close()
+	if err := r.hub.Drain(5 * time.Second); err != nil {
+		t.Error(err)
+	}
+	r.hub.End()
+}
+
+type sink struct {
+	bytes.Buffer
+	flushed bool
+}
+
+func (s *sink) Flush() error { s.flushed = true; return nil }
+
+func put(t *testing.T, f *os.File, text string) {
+	t.Helper()
+	if _, err := f.WriteString(text); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestClientsBeforeStartLoseNothing(t *testing.T) {
+	var log sink
+	h := New(Options{Stdout: &log})
+	var a, b, bErr bytes.Buffer
+	ca, cb := h.Attach(true, false), h.Attach(true, true)
+	r := start(t, h)
+	put(t, r.stdout, "out")
+	put(t, r.stderr, "err")
+	r.exit(t) // before anybody serves
+	ca.Serve(context.Background(), Peer{Stdout: &a})
+	cb.Serve(context.Background(), Peer{Stdout: &b, Stderr: &bErr})
+	if a.String() != "out" || b.String() != "out" || bErr.String() != "err" || log.String() != "out" || !log.flushed {
+		t.Errorf("a=%q b=%q bErr=%q log=%q", &a, &b, &bErr, log.String())
+	}
+}
+
+func TestStdinOnceClosesInput(t *testing.T) {
+	h := New(Options{StdinOnce: true})
+	c := h.Attach(true, true)
+	var served sync.WaitGroup
+	served.Go(func() {
+		c.Serve(context.Background(), Peer{Stdin: strings.NewReader("hello"), Stdout: io.Discard, Stderr: io.Discard})
+	})
+	r := start(t, h)
+	got, err := io.ReadAll(r.stdin)
+	if string(got) != "hello" || err != nil {
+		t.Errorf("read %q, %v", got, err)
+	}
+	r.exit(t)
+	served.Wait()
+}
+
+func TestSlowClientHoldsBackButNotTheEnd(t *testing.T) {
+	var log sink
+	h := New(Options{Stdout: &log})
+	slow := h.Attach(true, false)
+	r := start(t, h)
+	total := queueLimit + 512<<10
+	wrote := make(chan int, 1)
+	go func() {
+		n, _ := r.stdout.Write(make([]byte, total)) // waits: closed by exit below
+		wrote <- n
+	}()
+	select {
+	case n := <-wrote:
+		t.Fatalf("%d bytes were taken from a client that reads nothing", n)
+	case <-time.After(100 * time.Millisecond):
+	}
+	// The process is killed: its write ends, the pipe closes.
+	_ = r.stdout.Close()
+	done := make(chan struct{})
+	go func() { r.exit(t); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("a client that reads nothing delays the end")
+	}
+	var got bytes.Buffer
+	slow.Serve(context.Background(), Peer{Stdout: &got})
+	if got.Len() != log.Len() || got.Len() < queueLimit {
+		t.Errorf("client got %d bytes, log %d", got.Len(), log.Len())
+	}
+}
+
+func TestDroppedClientFreesTheProcess(t *testing.T) {
+	h := New(Options{})
+	c := h.Attach(true, false)
+	r := start(t, h)
+	ctx, cancel := context.WithCancel(context.Background())
+	outR, outW := pipe(t) // a peer that reads nothing
+	var served sync.WaitGroup
+	served.Go(func() {
+		stop := context.AfterFunc(ctx, func() { _ = outW.SetWriteDeadline(time.Now()) })
+		defer stop()
+		c.Serve(ctx, Peer{Stdout: outW})
+	})
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := r.stdout.Write(make([]byte, 4*queueLimit))
+		wrote <- err
+	}()
+	cancel() // the peer has gone
+	select {
+	case err := <-wrote:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("a client that has gone still holds the process back")
+	}
+	served.Wait()
+	_ = outR
+	r.exit(t)
+}
+
+func TestDrainDoesNotWaitForAHeldPipe(t *testing.T) {
+	h := New(Options{})
+	r := start(t, h) // nobody closes the process's side
+	put(t, r.stdout, "last")
+	begin := time.Now()
+	if err := h.Drain(50 * time.Millisecond); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Errorf("drain took %v", d)
+	}
+	h.End()
+}
+
+func TestSecurity34AttachManyTimesIsFlat(t *testing.T) {
+	h := New(Options{})
+	r := start(t, h)
+	attach := func() {
+		c := h.Attach(true, true)
+		ctx, cancel := context.WithCancel(context.Background())
+		inR, inW := io.Pipe()
+		done := make(chan struct{})
+		go func() {
+			c.Serve(ctx, Peer{Stdin: inR, Unblock: func() { _ = inR.Close() }, Stdout: io.Discard, Stderr: io.Discard})
+			close(done)
+		}()
+		_, _ = inW.Write([]byte("x"))
+		cancel()
+		<-done
+	}
+	attach()
+	before := runtime.NumGoroutine()
+	for range 1000 {
+		attach()
+	}
+	if after := runtime.NumGoroutine(); after > before+2 {
+		t.Errorf("goroutines: %d before, %d after", before, after)
+	}
+	if n := h.Clients(); n != 0 {
+		t.Errorf("%d clients left", n)
+	}
+	r.exit(t)
+}
