@@ -87,6 +87,10 @@ lint-light: ## gofmt, go vet, the architecture's rules
 lint: lint-light ## all linters (compiles golangci-lint the first time: minutes)
 	$(GO) run $(GOLANGCI_LINT) run ./...
 
+.PHONY: docs
+docs: ## rewrite what docs/ takes from the code
+	$(GO) test ./internal/archtest -run TestSecurityDocument -update
+
 ##@ Else
 
 .PHONY: install
