@@ -1,0 +1,103 @@
+package spec
+
+import (
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// defaultCapabilities are Docker's.
+func defaultCapabilities() []string {
+	return []string{
+		"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
+		"CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+	}
+}
+
+// allCapabilities are the kernel's, by number (linux/capability.h, Linux 5.9).
+func allCapabilities() []string {
+	return []string{
+		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+		"CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
+		"CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT",
+		"CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE",
+		"CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
+		"CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND",
+		"CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+	}
+}
+
+// setCapabilities gives root the set in full and others its bound only, which
+// set-user-id programs can reach. Nothing is inheritable or ambient: files'
+// inheritable sets would make it permitted (CVE-2022-24769).
+func (b *builder) setCapabilities() error {
+	caps, err := b.capabilities()
+	if err != nil {
+		return err
+	}
+	b.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps}
+	if b.User.UID == 0 {
+		b.spec.Process.Capabilities.Effective = caps
+		b.spec.Process.Capabilities.Permitted = caps
+	}
+	return nil
+}
+
+func (b *builder) capabilities() ([]string, error) {
+	h := b.HostConfig
+	add, err := capabilityNames("--cap-add", h.CapAdd)
+	if err != nil {
+		return nil, err
+	}
+	drop, err := capabilityNames("--cap-drop", h.CapDrop)
+	if err != nil {
+		return nil, err
+	}
+	host := b.Host.Capabilities
+	if host == nil {
+		host = allCapabilities()
+	}
+	for _, c := range add {
+		if c != "ALL" && !slices.Contains(host, c) {
+			return nil, invalid("--cap-add %s: the capability is not available on this machine", c)
+		}
+	}
+	if h.Privileged {
+		return slices.Clone(host), nil
+	}
+	set := defaultCapabilities()
+	switch {
+	case slices.Contains(add, "ALL"):
+		set = allCapabilities()
+	case slices.Contains(drop, "ALL"):
+		set = nil
+	}
+	set = slices.DeleteFunc(set, func(c string) bool { return slices.Contains(drop, c) })
+	for _, c := range add {
+		if c != "ALL" && !slices.Contains(set, c) && !slices.Contains(drop, c) {
+			set = append(set, c)
+		}
+	}
+	// What berth does not have it cannot give.
+	return slices.DeleteFunc(set, func(c string) bool { return !slices.Contains(host, c) }), nil
+}
+
+// capabilityNames brings names into the kernel's form: "net_admin" is CAP_NET_ADMIN.
+func capabilityNames(option string, names []string) ([]string, error) {
+	var out []string
+	for _, name := range names {
+		c := strings.ToUpper(name)
+		if c != "ALL" && c != "CAP_ALL" && !strings.HasPrefix(c, "CAP_") {
+			c = "CAP_" + c
+		}
+		if c == "CAP_ALL" {
+			c = "ALL"
+		}
+		if c != "ALL" && !slices.Contains(allCapabilities(), c) {
+			return nil, invalid("%s: unknown capability %q", option, name)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
