@@ -23,6 +23,9 @@ func (a Arg) value() uint64 {
 	return a.constant
 }
 
+// Pointer is the argument's address or constant, for structures in a Buffer.
+func (a Arg) Pointer() uint64 { return a.constant }
+
 // Int is a constant.
 func Int(v int) Arg { return Arg{constant: uint64(v), text: strconv.Itoa(v)} }
 
@@ -37,6 +40,9 @@ type Slot struct {
 
 // Value is the slot's content when the step runs.
 func (s Slot) Value() Arg { return Arg{constant: s.addr, indirect: true, text: "$" + s.name} }
+
+// Pointer is the slot's address, for structures in a Buffer.
+func (s Slot) Pointer() uint64 { return s.addr }
 
 // Address is where the slot is.
 func (s Slot) Address() Arg { return Arg{constant: s.addr, text: "&" + s.name} }
@@ -55,6 +61,9 @@ func (b Buffer) At(off int) Arg {
 	}
 	return Arg{constant: b.addr + uint64(off), text: text}
 }
+
+// Pointer is the address of the byte at off, for structures in a Buffer.
+func (b Buffer) Pointer(off int) uint64 { return b.addr + uint64(off) }
 
 // Slot is the word at off.
 func (b Buffer) Slot(off int) Slot {

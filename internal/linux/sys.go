@@ -1,0 +1,125 @@
+package linux
+
+import "golang.org/x/sys/unix"
+
+// System call numbers that the standard library's syscall package lacks.
+const (
+	SysOpenTree     = unix.SYS_OPEN_TREE
+	SysMoveMount    = unix.SYS_MOVE_MOUNT
+	SysFsopen       = unix.SYS_FSOPEN
+	SysFsconfig     = unix.SYS_FSCONFIG
+	SysFsmount      = unix.SYS_FSMOUNT
+	SysMountSetattr = unix.SYS_MOUNT_SETATTR
+	SysOpenat2      = unix.SYS_OPENAT2
+	SysClone3       = unix.SYS_CLONE3
+	SysCloseRange   = unix.SYS_CLOSE_RANGE
+	SysSeccomp      = unix.SYS_SECCOMP
+	SysSetns        = unix.SYS_SETNS
+	SysUnshare      = unix.SYS_UNSHARE
+	SysPrlimit64    = unix.SYS_PRLIMIT64
+	SysMkdirat      = unix.SYS_MKDIRAT
+	SysMknodat      = unix.SYS_MKNODAT
+	SysSymlinkat    = unix.SYS_SYMLINKAT
+	SysFchownat     = unix.SYS_FCHOWNAT
+	SysFchown       = unix.SYS_FCHOWN
+	SysFchmodat     = unix.SYS_FCHMODAT
+	SysRenameat2    = unix.SYS_RENAMEAT2
+	SysDup3         = unix.SYS_DUP3
+	SysPpoll        = unix.SYS_PPOLL
+	SysEventfd2     = unix.SYS_EVENTFD2
+	SysPivotRoot    = unix.SYS_PIVOT_ROOT
+	SysUmount2      = unix.SYS_UMOUNT2
+	SysSignalMask   = unix.SYS_RT_SIGPROCMASK
+	SysWaitid       = unix.SYS_WAITID
+	SysClockGettime = unix.SYS_CLOCK_GETTIME
+	SysPidfdOpen    = unix.SYS_PIDFD_OPEN
+	SysFchdir       = unix.SYS_FCHDIR
+	SysSetsid       = unix.SYS_SETSID
+	SysCapset       = unix.SYS_CAPSET
+	SysSetgroups    = unix.SYS_SETGROUPS
+	SysSetresuid    = unix.SYS_SETRESUID
+	SysSetresgid    = unix.SYS_SETRESGID
+	SysSethostname  = unix.SYS_SETHOSTNAME
+	SysUmask        = unix.SYS_UMASK
+	SysMunmap       = unix.SYS_MUNMAP
+)
+
+// Flags and values of those calls, named as in their man pages.
+const (
+	AtFdcwd            = unix.AT_FDCWD
+	AtEmptyPath        = unix.AT_EMPTY_PATH
+	AtRecursive        = unix.AT_RECURSIVE
+	AtSymlinkNofollow  = unix.AT_SYMLINK_NOFOLLOW
+	OpenTreeClone      = unix.OPEN_TREE_CLONE
+	OpenTreeCloexec    = unix.OPEN_TREE_CLOEXEC
+	MoveMountFEmpty    = unix.MOVE_MOUNT_F_EMPTY_PATH
+	MoveMountTEmpty    = unix.MOVE_MOUNT_T_EMPTY_PATH
+	FsopenCloexec      = unix.FSOPEN_CLOEXEC
+	FsconfigSetFlag    = unix.FSCONFIG_SET_FLAG
+	FsconfigSetString  = unix.FSCONFIG_SET_STRING
+	FsconfigSetFd      = unix.FSCONFIG_SET_FD
+	FsconfigCreate     = unix.FSCONFIG_CMD_CREATE
+	FsmountCloexec     = unix.FSMOUNT_CLOEXEC
+	MountAttrRdonly    = unix.MOUNT_ATTR_RDONLY
+	MountAttrNosuid    = unix.MOUNT_ATTR_NOSUID
+	MountAttrNodev     = unix.MOUNT_ATTR_NODEV
+	MountAttrNoexec    = unix.MOUNT_ATTR_NOEXEC
+	MountAttrRelatime  = unix.MOUNT_ATTR_RELATIME
+	MountAttrNoatime   = unix.MOUNT_ATTR_NOATIME
+	MountAttrStrict    = unix.MOUNT_ATTR_STRICTATIME
+	MountAttrNodiratim = unix.MOUNT_ATTR_NODIRATIME
+	MountAttrNosymf    = unix.MOUNT_ATTR_NOSYMFOLLOW
+	MountAttrAtimeMask = unix.MOUNT_ATTR__ATIME
+	MountAttrIdmap     = unix.MOUNT_ATTR_IDMAP
+	MsPrivate          = unix.MS_PRIVATE
+	MsSlave            = unix.MS_SLAVE
+	MsShared           = unix.MS_SHARED
+	MsUnbindable       = unix.MS_UNBINDABLE
+	MntDetach          = unix.MNT_DETACH
+	ResolveInRoot      = unix.RESOLVE_IN_ROOT
+	ResolveNoMagic     = unix.RESOLVE_NO_MAGICLINKS
+	ResolveBeneath     = unix.RESOLVE_BENEATH
+	ResolveNoSymlinks  = unix.RESOLVE_NO_SYMLINKS
+	ResolveNoXdev      = unix.RESOLVE_NO_XDEV
+	OPath              = unix.O_PATH
+	CloneFiles         = unix.CLONE_FILES
+	ClonePidfd         = unix.CLONE_PIDFD
+	CloneIntoCgroup    = unix.CLONE_INTO_CGROUP
+	CloneNewuser       = unix.CLONE_NEWUSER
+	CloneNewns         = unix.CLONE_NEWNS
+	CloneNewpid        = unix.CLONE_NEWPID
+	CloneNewnet        = unix.CLONE_NEWNET
+	CloneNewipc        = unix.CLONE_NEWIPC
+	CloneNewuts        = unix.CLONE_NEWUTS
+	CloneNewcgroup     = unix.CLONE_NEWCGROUP
+	CloneNewtime       = unix.CLONE_NEWTIME
+	CloseRangeUnshare  = unix.CLOSE_RANGE_UNSHARE
+	CloseRangeCloexec  = unix.CLOSE_RANGE_CLOEXEC
+	SeccompSetFilter   = unix.SECCOMP_SET_MODE_FILTER
+	PrSetPdeathsig     = unix.PR_SET_PDEATHSIG
+	PrSetName          = unix.PR_SET_NAME
+	PrSetDumpable      = unix.PR_SET_DUMPABLE
+	PrSetKeepcaps      = unix.PR_SET_KEEPCAPS
+	PrCapbsetDrop      = unix.PR_CAPBSET_DROP
+	PrCapAmbient       = unix.PR_CAP_AMBIENT
+	PrCapAmbientClear  = unix.PR_CAP_AMBIENT_CLEAR_ALL
+	PrCapAmbientRaise  = unix.PR_CAP_AMBIENT_RAISE
+	PrSetNoNewPrivs    = unix.PR_SET_NO_NEW_PRIVS
+	PPid               = unix.P_PID
+	WExited            = unix.WEXITED
+	ClockRealtime      = unix.CLOCK_REALTIME
+	SIfreg             = unix.S_IFREG
+	SIfchr             = unix.S_IFCHR
+	SIfblk             = unix.S_IFBLK
+	SIfifo             = unix.S_IFIFO
+	Tiocsptlck         = unix.TIOCSPTLCK
+	Tiocgptpeer        = unix.TIOCGPTPEER
+	Tiocsctty          = unix.TIOCSCTTY
+	Tiocswinsz         = unix.TIOCSWINSZ
+	Siocsifflags       = unix.SIOCSIFFLAGS
+	IffUp              = unix.IFF_UP
+	LinuxCapVersion3   = unix.LINUX_CAPABILITY_VERSION_3
+)
+
+// Mkdev makes a device number of major and minor.
+func Mkdev(major, minor uint32) uint64 { return unix.Mkdev(major, minor) }

@@ -1,0 +1,293 @@
+package plan
+
+import (
+	"path"
+	"sort"
+	"strings"
+	"syscall"
+
+	"berth/internal/linux"
+	"berth/ociruntime/program"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// What the keeper prepares with the host's privileges while the init waits or
+// makes what it can make alone. All of it is detached mounts in files: nothing
+// is ever seen in the host's mount namespace.
+
+// mountAttr is struct mount_attr (mount_setattr(2)) in memory; the user
+// namespace's file is put into its last word when idmap is set.
+func (p *planner) mountAttr(set, clr, propagation uint64, idmap bool) program.Arg {
+	if !idmap {
+		words := p.Words("attr", set, clr, propagation, 0)
+		return words.At(0)
+	}
+	return p.Words("attr", set|linux.MountAttrIdmap, clr, propagation, fdUserns).At(0)
+}
+
+const mountAttrSize = 32
+
+func (p *planner) setAttr(fd program.Arg, recursive bool, attr program.Arg, text string) {
+	flags, name := uint64(linux.AtEmptyPath), "AT_EMPTY_PATH"
+	if recursive {
+		flags, name = flags|linux.AtRecursive, name+"|AT_RECURSIVE"
+	}
+	p.Call("mount_setattr", linux.SysMountSetattr, fd, p.String(""), program.Flags(flags, name), attr, program.Flags(mountAttrSize, text))
+}
+
+// clonePath makes a detached copy of the mount at a host path.
+func (p *planner) clonePath(dir program.Arg, file string, recursive bool, to program.Slot) {
+	flags, name := uint64(linux.OpenTreeClone|linux.OpenTreeCloexec), "OPEN_TREE_CLONE"
+	if recursive {
+		flags, name = flags|linux.AtRecursive, name+"|AT_RECURSIVE"
+	}
+	if file == "" {
+		flags, name = flags|linux.AtEmptyPath, name+"|AT_EMPTY_PATH"
+	}
+	p.Call("open_tree", linux.SysOpenTree, dir, p.String(file), program.Flags(flags, name)).To(to)
+}
+
+// hostRoot mounts the root file system: the union of the layers seen through
+// one idmapped mount, or a bind of a directory.
+func (p *planner) hostRoot() {
+	p.Group("mount")
+	cwd := program.Flags(fdcwd, "AT_FDCWD")
+	if p.userns {
+		p.Do("open init's user namespace")
+		fd := p.openProcOfInit("ns/user", syscall.O_RDONLY)
+		p.Call("dup3", linux.SysDup3, fd.Value(), program.Int(fdUserns), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+	}
+	o := p.in.Rootfs
+	if o == nil {
+		if p.in.Spec.Root == nil || p.in.Spec.Root.Path == "" {
+			p.refuse("root.path is empty: name the root file system")
+			return
+		}
+		p.Do("bind %s as root", p.in.Spec.Root.Path)
+		p.clonePath(cwd, p.in.Spec.Root.Path, true, p.rootFD)
+		p.setAttr(p.rootFD.Value(), true, p.mountAttr(0, 0, linux.MsPrivate, false), "private")
+		return
+	}
+	data := p.Slot("data")
+	p.Do("open %s", o.Root)
+	p.clonePath(cwd, o.Root, false, data)
+	if p.userns {
+		p.Do("map ids of layers and writable layer")
+		p.setAttr(data.Value(), false, p.mountAttr(0, 0, linux.MsPrivate, true), "idmap, private")
+	}
+	if o.Upper == "" && len(o.Lower) == 1 {
+		p.Do("root is layer %s", o.Lower[0])
+		p.clonePath(data.Value(), o.Lower[0], false, p.rootFD)
+		return
+	}
+	// fsconfig takes at most 255 bytes a string: paths are relative to the data root.
+	p.Do("union of %d layers as root", len(o.Lower))
+	p.Call("fchdir", linux.SysFchdir, data.Value())
+	var opts []string
+	for _, l := range o.Lower {
+		opts = append(opts, "lowerdir+="+l)
+	}
+	if o.Upper != "" {
+		opts = append(opts, "upperdir="+o.Upper, "workdir="+o.Work)
+	}
+	p.newMount("overlay", "overlay", opts, 0, p.rootFD)
+	p.Call("chdir", syscall.SYS_CHDIR, p.String("/"))
+}
+
+// newMount makes a detached mount of a new file system. An option is "key",
+// "key=value" or "key+=value".
+func (p *planner) newMount(fstype, source string, options []string, attrs uint64, to program.Slot) {
+	fs := p.Slot(fstype + "-fs")
+	p.Call("fsopen", linux.SysFsopen, p.String(fstype), program.Flags(linux.FsopenCloexec, "FSOPEN_CLOEXEC")).To(fs)
+	zero := program.Int(0)
+	config := func(cmd int, name, key, value string) {
+		k, v := zero, zero
+		if key != "" {
+			k = p.String(key)
+		}
+		if cmd == linux.FsconfigSetString {
+			v = p.String(value)
+		}
+		p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(uint64(cmd), name), k, v, zero)
+	}
+	if source != "" {
+		config(linux.FsconfigSetString, "SET_STRING", "source", source)
+	}
+	for _, o := range options {
+		key, value, isString := strings.Cut(o, "=")
+		switch {
+		case len(value) > 255:
+			p.refuse("mount option %s of %s has more than 255 bytes", key, fstype)
+		case isString:
+			config(linux.FsconfigSetString, "SET_STRING", key, value)
+		default:
+			config(linux.FsconfigSetFlag, "SET_FLAG", key, "")
+		}
+	}
+	config(linux.FsconfigCreate, "CMD_CREATE", "", "")
+	p.Call("fsmount", linux.SysFsmount, fs.Value(), program.Flags(linux.FsmountCloexec, "FSMOUNT_CLOEXEC"), program.Flags(attrs, attrText(attrs))).To(to)
+}
+
+// hostBinds copies the mounts that binds show, with the container's id map.
+func (p *planner) hostBinds() {
+	cwd := program.Flags(fdcwd, "AT_FDCWD")
+	for _, m := range p.mounts {
+		if m.kind != bindMount {
+			continue
+		}
+		p.Do("bind %s", m.Source)
+		p.clonePath(cwd, m.Source, m.recursive, m.fd)
+		p.setAttr(m.fd.Value(), m.recursive, p.mountAttr(m.set, m.clr, m.propagation(), m.idmap && p.userns), attrText(m.set))
+	}
+	for _, m := range p.mounts {
+		if m.kind != cgroupMount {
+			continue
+		}
+		for _, d := range p.in.CgroupDirs {
+			p.Do("bind cgroup %s", d.Name)
+			fd := p.Slot("cgroup-" + d.Name)
+			p.clonePath(cwd, d.Path, false, fd)
+			m.cgroups = append(m.cgroups, fd)
+		}
+	}
+}
+
+// devices is what every container's /dev holds (OCI runtime spec, "Default Devices").
+var devices = []specs.LinuxDevice{
+	{Path: "/dev/null", Type: "c", Major: 1, Minor: 3},
+	{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5},
+	{Path: "/dev/full", Type: "c", Major: 1, Minor: 7},
+	{Path: "/dev/random", Type: "c", Major: 1, Minor: 8},
+	{Path: "/dev/urandom", Type: "c", Major: 1, Minor: 9},
+	{Path: "/dev/tty", Type: "c", Major: 5, Minor: 0},
+}
+
+// hostDev makes the container's /dev, a tmpfs of its own with device nodes of
+// its own: only the host may make those, and in a file system of the host's
+// user namespace they work. No path of the container is involved.
+func (p *planner) hostDev() {
+	m := p.find("/dev")
+	if m == nil || m.kind != devMount {
+		return
+	}
+	p.Group("mount")
+	p.Do("make /dev")
+	owner := p.hostRootID()
+	opts := append([]string{}, m.data...)
+	if owner != 0 {
+		opts = append(opts, "uid="+itoa(owner), "gid="+itoa(p.hostRootGID()))
+	}
+	p.newMount("tmpfs", "tmpfs", opts, m.set&^(linux.MountAttrRdonly|linux.MountAttrNodev), p.devFD)
+	made := map[string]bool{}
+	for _, d := range append(append([]specs.LinuxDevice{}, devices...), p.in.Spec.Linux.Devices...) {
+		p.makeNode(d, made)
+	}
+	for _, l := range [][2]string{{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"}} {
+		p.Do("link /dev/%s to %s", l[1], l[0])
+		p.Call("symlinkat", linux.SysSymlinkat, p.String(l[0]), p.devFD.Value(), p.String(l[1]))
+	}
+}
+
+// makeNode makes one device node in the new /dev, and the directories above it.
+func (p *planner) makeNode(d specs.LinuxDevice, made map[string]bool) {
+	name, ok := strings.CutPrefix(path.Clean(d.Path), "/dev/")
+	types := map[string]uint64{"c": linux.SIfchr, "u": linux.SIfchr, "b": linux.SIfblk, "p": linux.SIfifo}
+	typ, known := types[d.Type]
+	if !ok || !known {
+		p.refuse("device %s of type %q: only c, u, b and p below /dev are possible", d.Path, d.Type)
+		return
+	}
+	if made[name] {
+		return
+	}
+	made[name] = true
+	for i := range name {
+		if name[i] == '/' && !made[name[:i]+"/"] {
+			made[name[:i]+"/"] = true
+			p.Call("mkdirat", linux.SysMkdirat, p.devFD.Value(), p.String(name[:i]), program.Flags(0o755, "0755")).Tolerate(syscall.EEXIST)
+			p.chownNode(name[:i], 0, 0)
+		}
+	}
+	perm := uint64(0o666)
+	if d.FileMode != nil {
+		perm = uint64(d.FileMode.Perm())
+	}
+	p.Do("make device %s %d:%d", d.Path, d.Major, d.Minor)
+	p.Call("mknodat", linux.SysMknodat, p.devFD.Value(), p.String(name), program.Flags(typ|perm, "mode"), program.Flags(linux.Mkdev(uint32(d.Major), uint32(d.Minor)), "dev"))
+	uid, gid := uint32(0), uint32(0)
+	if d.UID != nil {
+		uid = *d.UID
+	}
+	if d.GID != nil {
+		gid = *d.GID
+	}
+	p.chownNode(name, uid, gid)
+}
+
+// chownNode gives a node of /dev to an id of the container.
+func (p *planner) chownNode(name string, uid, gid uint32) {
+	if !p.userns && uid == 0 && gid == 0 {
+		return
+	}
+	p.Call("fchownat", linux.SysFchownat, p.devFD.Value(), p.String(name),
+		program.Int(int(hostID(p.in.Spec.Linux.UIDMappings, uid))), program.Int(int(hostID(p.in.Spec.Linux.GIDMappings, gid))), program.Flags(linux.AtSymlinkNofollow, "AT_SYMLINK_NOFOLLOW"))
+}
+
+func (p *planner) hostRootID() uint32  { return hostID(p.in.Spec.Linux.UIDMappings, 0) }
+func (p *planner) hostRootGID() uint32 { return hostID(p.in.Spec.Linux.GIDMappings, 0) }
+
+// hostID is the host's id for an id of the container; without maps the same.
+func hostID(maps []specs.LinuxIDMapping, id uint32) uint32 {
+	for _, m := range maps {
+		if id >= m.ContainerID && id-m.ContainerID < m.Size {
+			return m.HostID + id - m.ContainerID
+		}
+	}
+	return id
+}
+
+// limitProcess sets what only the host may raise: rlimits and the OOM score.
+func (p *planner) limitProcess() {
+	p.Group("cgroup")
+	for _, r := range p.in.Spec.Process.Rlimits {
+		n, ok := rlimits[r.Type]
+		if !ok {
+			p.refuse("rlimit %s is unknown", r.Type)
+			continue
+		}
+		p.Do("limit %s to %d, hard %d", r.Type, r.Soft, r.Hard)
+		p.Call("prlimit64", linux.SysPrlimit64, p.Child().Value(), program.Flags(uint64(n), r.Type), p.Words("rlimit", r.Soft, r.Hard).At(0), program.Int(0))
+	}
+	if adj := p.in.Spec.Process.OOMScoreAdj; adj != nil && *adj != 0 {
+		text := itoa(*adj)
+		p.Do("set oom_score_adj to %s", text)
+		fd := p.openProcOfInit("oom_score_adj", syscall.O_WRONLY)
+		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text), text), program.Int(len(text)))
+		p.Call("close", syscall.SYS_CLOSE, fd.Value())
+	}
+}
+
+// rlimits are the RLIMIT_ numbers of setrlimit(2), the same on amd64 and arm64.
+var rlimits = map[string]int{
+	"RLIMIT_CPU": 0, "RLIMIT_FSIZE": 1, "RLIMIT_DATA": 2, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_RSS": 5,
+	"RLIMIT_NPROC": 6, "RLIMIT_NOFILE": 7, "RLIMIT_MEMLOCK": 8, "RLIMIT_AS": 9, "RLIMIT_LOCKS": 10,
+	"RLIMIT_SIGPENDING": 11, "RLIMIT_MSGQUEUE": 12, "RLIMIT_NICE": 13, "RLIMIT_RTPRIO": 14, "RLIMIT_RTTIME": 15,
+}
+
+func attrText(attrs uint64) string {
+	var names []string
+	for bit, name := range map[uint64]string{
+		linux.MountAttrRdonly: "ro", linux.MountAttrNosuid: "nosuid", linux.MountAttrNodev: "nodev", linux.MountAttrNoexec: "noexec",
+		linux.MountAttrNoatime: "noatime", linux.MountAttrStrict: "strictatime", linux.MountAttrNosymf: "nosymfollow",
+	} {
+		if attrs&bit != 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "0"
+	}
+	sort.Strings(names)
+	return strings.Join(names, ",")
+}

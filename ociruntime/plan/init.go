@@ -1,0 +1,274 @@
+package plan
+
+import (
+	"encoding/binary"
+	"path"
+	"sort"
+	"strings"
+	"syscall"
+
+	"berth/internal/linux"
+	"berth/ociruntime/program"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+const (
+	enoent  = syscall.ENOENT
+	eexist  = syscall.EEXIST
+	enotdir = syscall.ENOTDIR
+	eacces  = syscall.EACCES
+)
+
+// init is the part that the container's first process runs.
+func (p *planner) init() {
+	s := p.in.Spec
+	p.Group("namespace")
+	p.dieWithKeeper()
+	p.Do("wait for ids")
+	p.await(p.ids)
+	p.becomeRoot()
+	p.Do("start a session")
+	p.Call("setsid", linux.SysSetsid)
+	p.Do("keep mounts from the host")
+	p.Call("mount_setattr", linux.SysMountSetattr, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.mountAttr(0, 0, linux.MsPrivate, false), program.Flags(mountAttrSize, "private"))
+	p.nameHost()
+	if p.has(specs.NetworkNamespace) {
+		p.loopback()
+	}
+	p.Group("mount")
+	p.makeMounts()
+	p.Do("wait for root")
+	p.await(p.root)
+	p.enterRoot()
+	p.attachMounts()
+	p.maskPaths(s.Linux.MaskedPaths)
+	p.protectPaths(s.Linux.ReadonlyPaths)
+	p.sysctls()
+	if s.Process.Terminal {
+		p.console(true)
+	}
+	cwd := p.openCwd(p.rootFD)
+	if s.Root != nil && s.Root.Readonly {
+		p.Do("make root read-only")
+		p.setAttr(p.rootFD.Value(), false, p.mountAttr(linux.MountAttrRdonly, 0, 0, false), "ro")
+	}
+	p.Group("cgroup")
+	p.Do("wait for cgroup and limits")
+	p.await(p.joined)
+	if p.has(specs.CgroupNamespace) {
+		p.Do("new cgroup namespace")
+		p.Call("unshare", linux.SysUnshare, program.Flags(linux.CloneNewcgroup, "CLONE_NEWCGROUP"))
+	}
+	p.enterCwd(cwd)
+	p.privileges()
+	p.execute()
+}
+
+// dieWithKeeper asks to be killed when the keeper ends. The kernel forgets it
+// when credentials change, so it is asked again at the end.
+func (p *planner) dieWithKeeper() {
+	p.Do("die with the keeper")
+	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetPdeathsig, "PR_SET_PDEATHSIG"), program.Flags(uint64(syscall.SIGKILL), "SIGKILL"))
+}
+
+// becomeRoot takes id 0 of the user namespace: until then the process has an
+// id that does not exist there and could not make a file.
+func (p *planner) becomeRoot() {
+	if !p.userns {
+		return
+	}
+	p.Do("become root of the user namespace")
+	zero := program.Int(0)
+	p.Call("setresgid", linux.SysSetresgid, zero, zero, zero)
+	p.Call("setgroups", linux.SysSetgroups, zero, zero)
+	p.Call("setresuid", linux.SysSetresuid, zero, zero, zero)
+	// The change made the memory of the program readable for the new root.
+	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetDumpable, "PR_SET_DUMPABLE"), zero)
+}
+
+func (p *planner) nameHost() {
+	s := p.in.Spec
+	if s.Hostname == "" && s.Domainname == "" {
+		return
+	}
+	if !p.has(specs.UTSNamespace) {
+		p.refuse("hostname %q needs a new uts namespace", s.Hostname)
+		return
+	}
+	if s.Hostname != "" {
+		p.Do("set hostname %s", s.Hostname)
+		p.Call("sethostname", linux.SysSethostname, p.String(s.Hostname), program.Int(len(s.Hostname)))
+	}
+	if s.Domainname != "" {
+		p.Do("set domainname %s", s.Domainname)
+		p.Call("setdomainname", syscall.SYS_SETDOMAINNAME, p.String(s.Domainname), program.Int(len(s.Domainname)))
+	}
+}
+
+// loopback brings lo up: a new network namespace has it down (netdevice(7)).
+func (p *planner) loopback() {
+	p.Do("bring loopback up")
+	sock := p.Slot("socket")
+	ifreq := make([]byte, 40)
+	copy(ifreq, "lo")
+	binary.LittleEndian.PutUint16(ifreq[16:], linux.IffUp)
+	p.Call("socket", syscall.SYS_SOCKET, program.Flags(syscall.AF_INET, "AF_INET"), program.Flags(syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, "SOCK_DGRAM"), program.Int(0)).To(sock)
+	p.Call("ioctl", syscall.SYS_IOCTL, sock.Value(), program.Flags(linux.Siocsifflags, "SIOCSIFFLAGS"), p.Buffer("ifreq", ifreq).At(0))
+	p.Call("close", syscall.SYS_CLOSE, sock.Value())
+}
+
+// enterRoot attaches the root and makes it this process's "/". The old root is
+// let go at once (pivot_root(2), "pivot_root(".", ".")").
+func (p *planner) enterRoot() {
+	p.Do("enter the root")
+	empty, dot := p.String(""), p.String(".")
+	p.Call("move_mount", linux.SysMoveMount, p.rootFD.Value(), empty, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
+	p.Call("fchdir", linux.SysFchdir, p.rootFD.Value())
+	p.Call("pivot_root", linux.SysPivotRoot, dot, dot)
+	p.Do("let go of the host's mounts")
+	p.Call("umount2", linux.SysUmount2, dot, program.Flags(linux.MntDetach, "MNT_DETACH"))
+}
+
+// maskPaths hides files behind the fresh /dev/null and directories behind an
+// empty one. What does not exist needs no mask.
+func (p *planner) maskPaths(paths []string) {
+	if len(paths) == 0 {
+		return
+	}
+	null := p.Slot("null")
+	if m := p.find("/dev"); m != nil && m.kind == devMount {
+		// Not by the path /dev/null, which an image or a racing container could change (CVE-2025-31133).
+		p.Do("open the container's null device")
+		p.Call("openat", syscall.SYS_OPENAT, p.devFD.Value(), p.String("null"), program.Flags(linux.OPath|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, "O_PATH|O_NOFOLLOW"), program.Int(0)).To(null)
+	} else {
+		p.refuse("linux.maskedPaths needs a tmpfs mount at /dev")
+	}
+	for _, file := range paths {
+		p.Do("mask %s", file)
+		t, cover := p.Slot("at-"+file), p.Slot("cover-"+file)
+		isFile, done := p.Label("file "+file), p.Label("after "+file)
+		dirHow := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+		p.openInRoot(file, dirHow, t).Tolerate(enoent, enotdir, eacces)
+		p.IfEqual(t.Value(), program.Errno(enoent), done)
+		p.IfEqual(t.Value(), program.Errno(eacces), done)
+		p.IfEqual(t.Value(), program.Errno(enotdir), isFile)
+		const attrs = linux.MountAttrRdonly | linux.MountAttrNosuid | linux.MountAttrNodev | linux.MountAttrNoexec
+		p.newMount("tmpfs", "tmpfs", []string{"mode=0755", "size=4k", "nr_inodes=2"}, attrs, cover)
+		p.attach(cover, t)
+		p.Goto(done)
+		p.Place(isFile)
+		p.openInRoot(file, p.how(false), t)
+		p.clonePath(null.Value(), "", false, cover)
+		p.attach(cover, t)
+		p.Place(done)
+	}
+}
+
+// protectPaths makes paths read-only by binding each over itself.
+func (p *planner) protectPaths(paths []string) {
+	for _, file := range paths {
+		p.Do("make %s read-only", file)
+		t, cover, done := p.Slot("at-"+file), p.Slot("cover-"+file), p.Label("after "+file)
+		p.openInRoot(file, p.how(false), t).Tolerate(enoent)
+		p.IfEqual(t.Value(), program.Errno(enoent), done)
+		p.clonePath(t.Value(), "", true, cover)
+		p.setAttr(cover.Value(), true, p.mountAttr(linux.MountAttrRdonly, 0, 0, false), "ro")
+		p.attach(cover, t)
+		p.Place(done)
+	}
+}
+
+// sysctls writes kernel parameters through the init's own proc, never through
+// what the container has at /proc (CVE-2025-52881).
+func (p *planner) sysctls() {
+	keys := make([]string, 0, len(p.in.Spec.Linux.Sysctl))
+	for k := range p.in.Spec.Linux.Sysctl {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		value := p.in.Spec.Linux.Sysctl[k]
+		if m := p.find("/proc"); m == nil || m.kind != newMount {
+			p.refuse("sysctl %s needs a new proc mount at /proc", k)
+			return
+		}
+		p.Do("set sysctl %s to %s", k, value)
+		fd := p.Slot("sysctl-" + k)
+		how := p.openHow(syscall.O_WRONLY|syscall.O_CLOEXEC, linux.ResolveBeneath|linux.ResolveNoSymlinks|linux.ResolveNoMagic|linux.ResolveNoXdev, "O_WRONLY BENEATH")
+		file := "sys/" + strings.ReplaceAll(k, ".", "/")
+		p.Call("openat2", linux.SysOpenat2, p.procFD.Value(), p.String(file), how, program.Int(24)).To(fd)
+		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(value), value), program.Int(len(value)))
+		p.Call("close", syscall.SYS_CLOSE, fd.Value())
+	}
+}
+
+// console makes a terminal in the container's own devpts. The daemon's end
+// stays in the file table that the keeper shares.
+func (p *planner) console(bindConsole bool) {
+	p.Group("terminal")
+	p.Do("open a terminal")
+	master, slave := p.Slot("ptmx"), p.Slot("pts")
+	rdwr := uint64(syscall.O_RDWR | syscall.O_NOCTTY | syscall.O_CLOEXEC)
+	p.Call("openat", syscall.SYS_OPENAT, program.Int(FDDevpts), p.String("ptmx"), program.Flags(rdwr, "O_RDWR|O_NOCTTY"), program.Int(0)).To(master)
+	p.Call("ioctl", syscall.SYS_IOCTL, master.Value(), program.Flags(linux.Tiocsptlck, "TIOCSPTLCK"), p.Words("unlock", 0).At(0))
+	p.Call("ioctl", syscall.SYS_IOCTL, master.Value(), program.Flags(linux.Tiocgptpeer, "TIOCGPTPEER"), program.Flags(rdwr, "O_RDWR|O_NOCTTY")).To(slave)
+	if p.in.Width != 0 && p.in.Height != 0 {
+		size := make([]byte, 8)
+		binary.LittleEndian.PutUint16(size[0:], p.in.Height)
+		binary.LittleEndian.PutUint16(size[2:], p.in.Width)
+		p.Do("set the terminal's size to %d x %d", p.in.Width, p.in.Height)
+		p.Call("ioctl", syscall.SYS_IOCTL, master.Value(), program.Flags(linux.Tiocswinsz, "TIOCSWINSZ"), p.Buffer("winsize", size).At(0))
+	}
+	u := p.in.Spec.Process.User
+	p.Do("make the terminal this session's")
+	p.Call("fchown", linux.SysFchown, slave.Value(), program.Int(int(u.UID)), program.Flags(1<<32-1, "-1"))
+	p.Call("ioctl", syscall.SYS_IOCTL, slave.Value(), program.Flags(linux.Tiocsctty, "TIOCSCTTY"), program.Int(0))
+	p.Call("dup3", linux.SysDup3, master.Value(), program.Int(FDStdin), program.Int(0))
+	if bindConsole && p.find("/dev/console") == nil {
+		p.Do("bind the terminal at /dev/console")
+		cover := p.Slot("console")
+		p.Call("mknodat", linux.SysMknodat, p.devFD.Value(), p.String("console"), program.Flags(linux.SIfreg|0o620, "S_IFREG|0620"), program.Int(0))
+		p.clonePath(slave.Value(), "", false, cover)
+		p.Call("move_mount", linux.SysMoveMount, cover.Value(), p.String(""), p.devFD.Value(), p.String("console"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
+	}
+	p.Do("connect standard files to the terminal")
+	for fd := range 3 {
+		p.Call("dup3", linux.SysDup3, slave.Value(), program.Int(fd), program.Int(0))
+	}
+}
+
+// openCwd opens the working directory inside the root, through no magic link:
+// /proc/self/fd/N as a working directory leaves nobody's root (CVE-2024-21626).
+func (p *planner) openCwd(root program.Slot) program.Slot {
+	cwd := p.in.Spec.Process.Cwd
+	if !path.IsAbs(cwd) {
+		p.refuse("process.cwd %q is not an absolute path", cwd)
+	}
+	p.Group("privilege")
+	p.Do("open working directory %s", cwd)
+	fd := p.Slot("cwd")
+	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+	p.Call("openat2", linux.SysOpenat2, root.Value(), p.String(cwd), how, program.Int(24)).To(fd)
+	return fd
+}
+
+func (p *planner) enterCwd(fd program.Slot) {
+	p.Group("privilege")
+	p.Do("enter working directory %s", p.in.Spec.Process.Cwd)
+	p.Call("fchdir", linux.SysFchdir, fd.Value())
+}
+
+// openHow is a struct open_how (openat2(2)).
+func (p *planner) openHow(flags int, resolve uint64, text string) program.Arg {
+	if a, ok := p.hows[text]; ok {
+		return a
+	}
+	var how []byte
+	for _, w := range []uint64{uint64(flags) | syscall.O_CLOEXEC, 0, resolve} {
+		how = binary.LittleEndian.AppendUint64(how, w)
+	}
+	a := p.Bytes(how, text)
+	p.hows[text] = a
+	return a
+}

@@ -1,0 +1,244 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+
+	"berth/internal/linux"
+	"berth/ociruntime/program"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Field widths of the keeper's records; see keeper.go in lifecycle, which reads them.
+const (
+	keeperRecord = `{"keeper":          ,"init":          }` + "\n"
+	exitRecord   = `{"cause":   ,"status":    ,"started":            ,"started_ns":          ,"finished":            ,"finished_ns":          }` + "\n"
+)
+
+var cloneFlags = map[specs.LinuxNamespaceType]uint64{
+	specs.UserNamespace:    linux.CloneNewuser,
+	specs.MountNamespace:   linux.CloneNewns,
+	specs.PIDNamespace:     linux.CloneNewpid,
+	specs.NetworkNamespace: linux.CloneNewnet,
+	specs.IPCNamespace:     linux.CloneNewipc,
+	specs.UTSNamespace:     linux.CloneNewuts,
+}
+
+// clone starts the init in its new namespaces. The cgroup namespace comes
+// later: its root is where the init is when it is made.
+func (p *planner) clone() {
+	p.prepareKeeper()
+	flags := uint64(0)
+	var names []string
+	for _, n := range p.in.Spec.Linux.Namespaces {
+		if n.Path != "" {
+			p.refuse("namespace %s by path %s is not supported: only new namespaces are", n.Type, n.Path)
+		}
+		flags |= cloneFlags[n.Type]
+		if cloneFlags[n.Type] != 0 {
+			names = append(names, string(n.Type))
+		}
+	}
+	if !p.has(specs.MountNamespace) {
+		p.refuse("linux.namespaces has no mount namespace: a container cannot share the host's mounts")
+	}
+	p.Group("namespace")
+	p.cloneInit(flags, "new "+strings.Join(names, ", ")+" namespaces")
+}
+
+// prepareKeeper is the keeper's part before it has a child.
+func (p *planner) prepareKeeper() {
+	p.Group("keeper")
+	p.Do("block signals")
+	all := p.Bytes([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, "all")
+	p.Call("rt_sigprocmask", linux.SysSignalMask, program.Flags(2, "SIG_SETMASK"), all, program.Int(0), program.Int(8))
+	p.Do("name the keeper")
+	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetName, "PR_SET_NAME"), p.String("berth-keeper"))
+	// Nothing of the program can be read or traced from inside the container.
+	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetDumpable, "PR_SET_DUMPABLE"), program.Int(0))
+	// Modes below are meant as they stand.
+	p.Call("umask", linux.SysUmask, program.Int(0))
+	p.Do("make signals between keeper and init")
+	for _, s := range []program.Slot{p.ids, p.root, p.joined, p.ready} {
+		p.Call("eventfd2", linux.SysEventfd2, program.Int(0), program.Flags(syscall.O_CLOEXEC, "EFD_CLOEXEC")).To(s)
+	}
+}
+
+func (p *planner) cloneInit(flags uint64, what string) {
+	p.Do("clone init")
+	const exitSignal = uint64(syscall.SIGCHLD)
+	flags |= linux.CloneFiles | linux.ClonePidfd
+	cgroup := uint64(0)
+	if p.in.IntoCgroup {
+		flags |= linux.CloneIntoCgroup
+		cgroup = uint64(FDFirstJoin + len(p.in.Joins) - 1)
+		what += " in its cgroup"
+	}
+	// struct clone_args (clone3(2)): flags, pidfd, child_tid, parent_tid,
+	// exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup.
+	args := p.Words("clone", flags, p.pidfd.Pointer(), 0, 0, exitSignal, 0, 0, 0, 0, 0, cgroup)
+	p.Call("clone3", linux.SysClone3, args.At(0), program.Flags(88, "88: "+what)).To(p.Child())
+	p.IfEqual(p.Child().Value(), program.Int(0), p.initLabel)
+}
+
+// keep is the keeper's part after the clone.
+func (p *planner) keep() {
+	p.Group("keeper")
+	p.Do("record keeper and init")
+	p.recordPids()
+	p.mapIDs()
+	p.Do("let init go on: ids")
+	p.signal(p.ids)
+	p.hostRoot()
+	p.hostBinds()
+	p.hostDev()
+	p.Group("keeper")
+	p.Do("let init go on: root")
+	p.signal(p.root)
+	p.join()
+	p.limitProcess()
+	p.Group("keeper")
+	p.Do("let init go on: joined")
+	p.signal(p.joined)
+	p.waitForEnd()
+}
+
+// recordPids writes both pids for a daemon that adopts the container.
+func (p *planner) recordPids() {
+	rec := p.Buffer("pids", []byte(keeperRecord))
+	self := p.Slot("self")
+	p.Call("getpid", syscall.SYS_GETPID).To(self)
+	p.Decimal(self.Value(), rec.At(strings.Index(keeperRecord, ",")))
+	p.Decimal(p.Child().Value(), rec.At(strings.Index(keeperRecord, "}")))
+	p.writeRecord("keeper", rec, len(keeperRecord))
+}
+
+// writeRecord writes a record beside its name and renames it into place.
+func (p *planner) writeRecord(name string, rec program.Buffer, n int) {
+	fd := p.Slot(name + "-record")
+	fresh := p.String(name + ".new")
+	flags := uint64(syscall.O_WRONLY | syscall.O_CREAT | syscall.O_TRUNC | syscall.O_CLOEXEC)
+	p.Call("openat", syscall.SYS_OPENAT, program.Int(FDRunDir), fresh, program.Flags(flags, "O_WRONLY|O_CREAT|O_TRUNC"), program.Flags(0o600, "0600")).To(fd)
+	p.Call("write", syscall.SYS_WRITE, fd.Value(), rec.At(0), program.Int(n))
+	p.Call("close", syscall.SYS_CLOSE, fd.Value())
+	p.Call("renameat2", linux.SysRenameat2, program.Int(FDRunDir), fresh, program.Int(FDRunDir), p.String(name), program.Int(0))
+}
+
+// mapIDs writes the init's id maps, which only a process outside may do for
+// more than one id (user_namespaces(7)).
+func (p *planner) mapIDs() {
+	if !p.userns {
+		return
+	}
+	p.Group("namespace")
+	write := func(file string, maps []specs.LinuxIDMapping) {
+		if len(maps) == 0 {
+			p.refuse("linux.namespaces asks for a user namespace, but %s is empty", file)
+			return
+		}
+		var text strings.Builder
+		for _, m := range maps {
+			fmt.Fprintf(&text, "%d %d %d\n", m.ContainerID, m.HostID, m.Size)
+		}
+		first := maps[0]
+		p.Do("map %s %d to %d, %d ids", file[:3], first.ContainerID, first.HostID, first.Size)
+		fd := p.openProcOfInit(file, syscall.O_WRONLY)
+		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text.String()), "map"), program.Int(text.Len()))
+		p.Call("close", syscall.SYS_CLOSE, fd.Value())
+	}
+	write("uid_map", p.in.Spec.Linux.UIDMappings)
+	write("gid_map", p.in.Spec.Linux.GIDMappings)
+}
+
+// openProcOfInit opens /proc/PID/name. The pid is printed into a run of
+// slashes, which are as good as one.
+func (p *planner) openProcOfInit(name string, flags int) program.Slot {
+	const dir, room = "/proc", 11
+	path := p.Buffer("path-"+name, []byte(dir+strings.Repeat("/", room)+"/"+name+"\x00"))
+	fd := p.Slot(name)
+	p.Decimal(p.Child().Value(), path.At(len(dir)+room))
+	p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), path.At(0), program.Flags(uint64(flags|syscall.O_CLOEXEC), "O_CLOEXEC"), program.Int(0)).To(fd)
+	return fd
+}
+
+// join puts the init into its cgroup, one hierarchy after the other (cgroup
+// v1). The first write can wait for the kernel, so the init mounts meanwhile.
+func (p *planner) join() {
+	p.Group("cgroup")
+	joins := p.in.Joins
+	if p.in.IntoCgroup {
+		joins = joins[:len(joins)-1]
+	}
+	if len(joins) == 0 {
+		return
+	}
+	const room = 11
+	pid := p.Buffer("pid-text", []byte(strings.Repeat(" ", room)))
+	p.Decimal(p.Child().Value(), pid.At(room))
+	for i, name := range joins {
+		p.Do("join cgroup %s", name)
+		p.Call("write", syscall.SYS_WRITE, program.Int(FDFirstJoin+i), pid.At(0), program.Int(room))
+	}
+}
+
+// waitForEnd records how the init ended and then holds the pipes until the
+// daemon has read them and kills the keeper.
+func (p *planner) waitForEnd() {
+	p.Group("keeper")
+	p.Do("wait until init has its own files")
+	// struct pollfd is {int fd; short events, revents}: one word. The init's
+	// death counts too: a failed init never says that it is ready.
+	const pollin = 1 << 32
+	poll := p.Words("poll", fdPollInit|pollin, fdPollReady|pollin)
+	p.Call("dup3", linux.SysDup3, p.pidfd.Value(), program.Int(fdPollInit), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+	p.Call("dup3", linux.SysDup3, p.ready.Value(), program.Int(fdPollReady), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+	p.Call("ppoll", linux.SysPpoll, poll.At(0), program.Int(2), program.Int(0), program.Int(0), program.Int(8))
+
+	rec := p.Buffer("exit-record", []byte(exitRecord))
+	p.Do("let go of the container's files")
+	p.stamp(rec, "started")
+	for fd := range 3 {
+		p.Call("dup3", linux.SysDup3, program.Int(FDNull), program.Int(fd), program.Int(0))
+	}
+	p.Call("close", syscall.SYS_CLOSE, program.Int(FDVerdict))
+	p.Call("close_range", linux.SysCloseRange, program.Int(FDFirstJoin), program.Flags(1<<32-1, "~0"), program.Int(0))
+
+	p.Do("wait for init to end")
+	// siginfo_t (sigaction(2)): si_code at 8, si_status at 24; the padding
+	// after each is zero, so a word read there is the number.
+	info := p.Words("siginfo", make([]uint64, 16)...)
+	p.Call("waitid", linux.SysWaitid, program.Flags(linux.PPid, "P_PID"), p.Child().Value(), info.At(0), program.Flags(linux.WExited, "WEXITED"), program.Int(0))
+	p.Do("record how init ended")
+	p.Decimal(info.Slot(8).Value(), rec.At(fieldEnd(exitRecord, "cause")))
+	p.Decimal(info.Slot(24).Value(), rec.At(fieldEnd(exitRecord, "status")))
+	p.stamp(rec, "finished")
+	p.writeRecord("exit", rec, len(exitRecord))
+	p.Call("write", syscall.SYS_WRITE, program.Int(FDNotifyW), p.String("x"), program.Int(1))
+	p.Do("hold the output until it is read")
+	p.Call("ppoll", linux.SysPpoll, program.Int(0), program.Int(0), program.Int(0), program.Int(0), program.Int(8))
+}
+
+// stamp prints the wall-clock time into two fields of the record.
+func (p *planner) stamp(rec program.Buffer, field string) {
+	now := p.Words(field+"-time", 0, 0)
+	p.Call("clock_gettime", linux.SysClockGettime, program.Flags(linux.ClockRealtime, "CLOCK_REALTIME"), now.At(0))
+	p.Decimal(now.Slot(0).Value(), rec.At(fieldEnd(exitRecord, field)))
+	p.Decimal(now.Slot(8).Value(), rec.At(fieldEnd(exitRecord, field+"_ns")))
+}
+
+// fieldEnd is where the value of a record's field ends.
+func fieldEnd(record, field string) int {
+	i := strings.Index(record, `"`+field+`":`)
+	return i + strings.IndexAny(record[i:], ",}")
+}
+
+// signal wakes the other process; await waits for it.
+func (p *planner) signal(fd program.Slot) {
+	p.Call("write", syscall.SYS_WRITE, fd.Value(), p.one, program.Int(8))
+}
+
+func (p *planner) await(fd program.Slot) {
+	p.Call("read", syscall.SYS_READ, fd.Value(), p.word.At(0), program.Int(8))
+}

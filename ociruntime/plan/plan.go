@@ -1,0 +1,171 @@
+// Package plan compiles an OCI runtime spec into the list of system calls that
+// builds the container and executes its command.
+//
+// It is pure: a plan depends on its [Input] alone. Two processes run one plan.
+// The keeper stays on the host: it clones the container's init, maps its user
+// ids, prepares what needs the host's privileges (the idmapped root, binds,
+// devices), puts it into its cgroup, and later records how it ended. The init
+// builds the container around itself and ends in execve. Both share one table
+// of open files until the init takes its own, just before execve, so that what
+// one opens the other can use.
+//
+//	keeper                               init
+//	clone ------------------------------> wait for ids
+//	map ids  --------------- ids -------> become root of the user namespace
+//	root, binds, devices --- root ------> hostname, loopback, proc, sysfs, ...
+//	join cgroup, limits  --- joined ----> root, mounts, masks, console
+//	wait for ready  <------- ready ------ privileges
+//	wait for the end                      execve
+//
+// Level: R.
+// Owns: what is done in which order to make a container.
+// May import: ociruntime/program, internal/linux.
+// Must not know: how a program is started, the state on disk.
+package plan
+
+import (
+	"fmt"
+
+	"berth/internal/linux"
+	"berth/ociruntime/program"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// The open files that a plan starts with, as in keeper.go. Files of the steps'
+// own come after them.
+const (
+	FDVerdict   = program.VerdictFD // end of the verdict pipe
+	FDRunDir    = 4                 // directory of the keeper's records
+	FDNotifyR   = 5                 // pipe that says "the exit is recorded"
+	FDNotifyW   = 6
+	FDStdin     = 7  // the daemon's end of standard input, or the console
+	FDStdout    = 8  // the daemon's ends of the outputs
+	FDStderr    = 9  //
+	FDDevpts    = 10 // the container's devpts, for terminals of later execs
+	FDNull      = 11 // /dev/null
+	FDFirstJoin = 12 // cgroup files of Input.Joins
+)
+
+// Files of the steps that need a number known in advance, above all others.
+const (
+	fdPollInit  = 200
+	fdPollReady = 201
+	fdUserns    = 202
+)
+
+// fdcwd is AT_FDCWD as a system call's argument.
+const fdcwd = uint64(1<<32 + linux.AtFdcwd)
+
+// Input is all that a plan depends on.
+type Input struct {
+	Spec *specs.Spec
+	// Rootfs is the root to mount; nil: Spec.Root.Path is bound.
+	Rootfs *linux.Overlay
+	// Width and Height are the terminal's first size in cells.
+	Width, Height uint16
+	// Filter is the compiled seccomp profile in the kernel's struct
+	// sock_filter layout, empty for none; FilterFlags are seccomp(2)'s.
+	Filter      []byte
+	FilterFlags uint64
+	// Joins name the cgroup.procs files that are open from FDFirstJoin on.
+	// IntoCgroup: the last of them is a directory for CLONE_INTO_CGROUP instead.
+	Joins      []string
+	IntoCgroup bool
+	// CgroupDirs are the container's directories in each cgroup hierarchy,
+	// shown below a cgroup mount. One with an empty name is the unified tree.
+	CgroupDirs []CgroupDir
+	// NotDir holds the sources of binds that are no directories.
+	NotDir map[string]bool
+	// LastCap is the highest capability that the kernel knows.
+	LastCap int
+}
+
+// CgroupDir is a directory of the container in a cgroup hierarchy.
+type CgroupDir struct {
+	Name string // as shown in the container: "memory", "cpu,cpuacct"
+	Path string // on the host
+}
+
+// Build compiles the plan of a container.
+func Build(in Input) (*program.Program, error) {
+	p, err := newPlanner(in)
+	if err != nil {
+		return nil, err
+	}
+	p.clone()
+	p.keep()
+	p.Place(p.initLabel)
+	p.init()
+	prog, err := p.Assemble()
+	if err != nil {
+		return nil, err
+	}
+	return prog, p.err
+}
+
+// planner carries what the parts of a plan share.
+type planner struct {
+	*program.Builder
+	in        Input
+	err       error
+	userns    bool
+	mounts    []*mount
+	initLabel *program.Label
+
+	ids, root, joined, ready program.Slot // eventfds
+	pidfd, rootFD, procFD    program.Slot
+	devFD                    program.Slot
+	word                     program.Buffer // where eventfds are read to
+	one                      program.Arg    // what is written to them
+	hows                     map[string]program.Arg
+}
+
+func newPlanner(in Input) (*planner, error) {
+	if in.Spec.Process == nil || len(in.Spec.Process.Args) == 0 {
+		return nil, fmt.Errorf("process.args is empty: name a command")
+	}
+	if in.Spec.Linux == nil {
+		in.Spec.Linux = &specs.Linux{}
+	}
+	b := program.NewBuilder()
+	p := &planner{
+		Builder: b, in: in, initLabel: b.Label("init"),
+		ids: b.Slot("ids"), root: b.Slot("root-ready"), joined: b.Slot("joined"), ready: b.Slot("ready"),
+		pidfd: b.Slot("pidfd"), rootFD: b.Slot("root"), procFD: b.Slot("proc"),
+		devFD: b.Slot("dev"),
+		word:  b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),
+		hows: map[string]program.Arg{},
+	}
+	_, p.userns = p.namespace(specs.UserNamespace)
+	for _, m := range in.Spec.Mounts {
+		pm, err := p.parseMount(m)
+		if err != nil {
+			return nil, err
+		}
+		p.mounts = append(p.mounts, pm)
+	}
+	return p, nil
+}
+
+// namespace returns the spec's entry for a kind of namespace.
+func (p *planner) namespace(kind specs.LinuxNamespaceType) (specs.LinuxNamespace, bool) {
+	for _, n := range p.in.Spec.Linux.Namespaces {
+		if n.Type == kind {
+			return n, true
+		}
+	}
+	return specs.LinuxNamespace{}, false
+}
+
+func (p *planner) has(kind specs.LinuxNamespaceType) bool {
+	_, ok := p.namespace(kind)
+	return ok
+}
+
+// refuse keeps the first reason why no plan can be made.
+func (p *planner) refuse(format string, args ...any) {
+	if p.err == nil {
+		p.err = fmt.Errorf(format, args...)
+	}
+}

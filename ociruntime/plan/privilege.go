@@ -1,0 +1,205 @@
+package plan
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+
+	"berth/internal/linux"
+	"berth/ociruntime/program"
+)
+
+// capabilities are the numbers of capabilities(7) in order.
+var capabilities = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
+	"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
+	"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
+	"CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
+	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
+	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+}
+
+func (p *planner) capMask(names []string) uint64 {
+	mask := uint64(0)
+	for _, n := range names {
+		i := slices.Index(capabilities, n)
+		if i < 0 {
+			p.refuse("capability %s is unknown", n)
+			continue
+		}
+		mask |= 1 << i
+	}
+	return mask
+}
+
+// privileges gives up all that the user's command must not have. What needs a
+// privilege comes before the step that gives it up; the seccomp filter comes
+// as late as it can, so that it need not allow these calls.
+func (p *planner) privileges() {
+	proc := p.in.Spec.Process
+	p.Group("privilege")
+	umask := uint64(0o022)
+	if proc.User.Umask != nil {
+		umask = uint64(*proc.User.Umask)
+	}
+	p.Do("set umask")
+	p.Call("umask", linux.SysUmask, program.Flags(umask, fmt.Sprintf("%#o", umask)))
+	caps := proc.Capabilities
+	if caps != nil {
+		p.dropBounding(p.capMask(caps.Bounding))
+	}
+	p.letGo()
+	if !proc.NoNewPrivileges {
+		// Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)).
+		p.loadFilter()
+	}
+	p.becomeUser()
+	if caps != nil {
+		p.setCapabilities(p.capMask(caps.Effective), p.capMask(caps.Permitted), p.capMask(caps.Inheritable), p.capMask(caps.Ambient))
+	}
+	p.dieWithKeeper()
+	if proc.NoNewPrivileges {
+		p.Do("set no_new_privs")
+		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetNoNewPrivs, "PR_SET_NO_NEW_PRIVS"), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
+		p.loadFilter()
+	}
+}
+
+func (p *planner) dropBounding(keep uint64) {
+	p.Do("drop capabilities from the bounding set")
+	for i := 0; i <= p.in.LastCap; i++ {
+		if keep&(1<<i) != 0 {
+			continue
+		}
+		name := itoa(i)
+		if i < len(capabilities) {
+			name = capabilities[i]
+		}
+		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapbsetDrop, "PR_CAPBSET_DROP"), program.Flags(uint64(i), name))
+	}
+}
+
+// letGo takes an own file table, marks all but the standard files
+// close-on-exec, and lets the keeper go its way.
+func (p *planner) letGo() {
+	p.Do("keep only standard files")
+	p.Call("close_range", linux.SysCloseRange, program.Int(3), program.Flags(1<<32-1, "~0"), program.Flags(linux.CloseRangeUnshare|linux.CloseRangeCloexec, "CLOSE_RANGE_UNSHARE|CLOSE_RANGE_CLOEXEC"))
+	p.signal(p.ready)
+	p.Do("unblock signals")
+	p.Call("rt_sigprocmask", linux.SysSignalMask, program.Flags(2, "SIG_SETMASK"), p.Bytes(make([]byte, 8), "none"), program.Int(0), program.Int(8))
+}
+
+// loadFilter installs the seccomp filter (struct sock_fprog, seccomp(2)).
+func (p *planner) loadFilter() {
+	if len(p.in.Filter) == 0 {
+		return
+	}
+	n := len(p.in.Filter) / 8
+	p.Do("load the seccomp filter, %d instructions", n)
+	code := p.Bytes(p.in.Filter, "filter")
+	fprog := p.Words("fprog", uint64(n), code.Pointer())
+	p.Call("seccomp", linux.SysSeccomp, program.Flags(linux.SeccompSetFilter, "SECCOMP_SET_MODE_FILTER"), program.Flags(p.in.FilterFlags, "flags"), fprog.At(0))
+}
+
+func (p *planner) becomeUser() {
+	u := p.in.Spec.Process.User
+	p.Do("become user %d:%d", u.UID, u.GID)
+	var groups []byte
+	for _, g := range u.AdditionalGids {
+		groups = binary.LittleEndian.AppendUint32(groups, g)
+	}
+	uid, gid := program.Int(int(u.UID)), program.Int(int(u.GID))
+	p.Call("setgroups", linux.SysSetgroups, program.Int(len(u.AdditionalGids)), p.Bytes(append(groups, 0), "groups"))
+	p.Call("setresgid", linux.SysSetresgid, gid, gid, gid)
+	if u.UID != 0 {
+		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetKeepcaps, "PR_SET_KEEPCAPS"), program.Int(1))
+	}
+	p.Call("setresuid", linux.SysSetresuid, uid, uid, uid)
+}
+
+func (p *planner) setCapabilities(effective, permitted, inheritable, ambient uint64) {
+	p.Do("set capabilities")
+	le := binary.LittleEndian
+	header := le.AppendUint32(le.AppendUint32(nil, linux.LinuxCapVersion3), 0)
+	var data []byte
+	for shift := 0; shift <= 32; shift += 32 {
+		for _, set := range []uint64{effective, permitted, inheritable} {
+			data = le.AppendUint32(data, uint32(set>>shift))
+		}
+	}
+	p.Call("capset", linux.SysCapset, p.Buffer("caphdr", header).At(0), p.Bytes(data, "sets"))
+	if ambient == 0 {
+		return
+	}
+	p.Do("set ambient capabilities")
+	for i, name := range capabilities {
+		if ambient&(1<<i) != 0 {
+			zero := program.Int(0)
+			p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapAmbient, "PR_CAP_AMBIENT"), program.Flags(linux.PrCapAmbientRaise, "RAISE"), program.Flags(uint64(i), name), zero, zero)
+		}
+	}
+}
+
+// execute runs the user's command: by its path, or by looking along PATH as
+// execvp(3) does, where a file that may not be executed does not end the search
+// but is what is reported at its end.
+func (p *planner) execute() {
+	proc := p.in.Spec.Process
+	p.Group("exec")
+	argv, envp := p.Strings(proc.Args, "argv"), p.Strings(proc.Env, "envp")
+	run := func(file string) *program.Step {
+		p.Do("exec %s", file)
+		s := p.Call("execve", syscall.SYS_EXECVE, p.String(file), argv, envp)
+		s.Exec = true
+		return s
+	}
+	name := proc.Args[0]
+	if strings.Contains(name, "/") || name == "" {
+		run(name)
+		return
+	}
+	var denied []program.Slot
+	files := searchPath(proc.Env, name)
+	for _, file := range files {
+		result := p.Slot("exec-" + file)
+		run(file).Tolerate(enoent, enotdir, eacces).To(result)
+		denied = append(denied, result)
+	}
+	report := p.Label("not found")
+	for i, file := range files {
+		next := p.Label("next to " + file)
+		was := p.Label("denied " + file)
+		p.IfEqual(denied[i].Value(), program.Errno(eacces), was)
+		p.Goto(next)
+		p.Place(was)
+		run(file)
+		p.Place(next)
+	}
+	p.Goto(report)
+	p.Place(report)
+	// No file has the empty name: this step says ENOENT for the command.
+	p.Do("exec %s", name)
+	p.Call("execve", syscall.SYS_EXECVE, p.String(""), argv, envp).Exec = true
+}
+
+// searchPath lists where a command may be. An empty element of PATH is the
+// working directory; without PATH there is nowhere to look.
+func searchPath(env []string, name string) []string {
+	var files []string
+	for _, e := range env {
+		value, ok := strings.CutPrefix(e, "PATH=")
+		if !ok {
+			continue
+		}
+		files = nil
+		for _, dir := range strings.Split(value, ":") {
+			if dir == "" {
+				dir = "."
+			}
+			files = append(files, dir+"/"+name)
+		}
+	}
+	return files
+}
