@@ -99,26 +99,30 @@ const (
 	PrSetPdeathsig     = unix.PR_SET_PDEATHSIG
 	PrSetName          = unix.PR_SET_NAME
 	PrSetDumpable      = unix.PR_SET_DUMPABLE
+	PrSetSecurebits    = unix.PR_SET_SECUREBITS
 	PrSetKeepcaps      = unix.PR_SET_KEEPCAPS
 	PrCapbsetDrop      = unix.PR_CAPBSET_DROP
 	PrCapAmbient       = unix.PR_CAP_AMBIENT
 	PrCapAmbientClear  = unix.PR_CAP_AMBIENT_CLEAR_ALL
 	PrCapAmbientRaise  = unix.PR_CAP_AMBIENT_RAISE
 	PrSetNoNewPrivs    = unix.PR_SET_NO_NEW_PRIVS
-	PPid               = unix.P_PID
-	WExited            = unix.WEXITED
-	ClockRealtime      = unix.CLOCK_REALTIME
-	SIfreg             = unix.S_IFREG
-	SIfchr             = unix.S_IFCHR
-	SIfblk             = unix.S_IFBLK
-	SIfifo             = unix.S_IFIFO
-	Tiocsptlck         = unix.TIOCSPTLCK
-	Tiocgptpeer        = unix.TIOCGPTPEER
-	Tiocsctty          = unix.TIOCSCTTY
-	Tiocswinsz         = unix.TIOCSWINSZ
-	Siocsifflags       = unix.SIOCSIFFLAGS
-	IffUp              = unix.IFF_UP
-	LinuxCapVersion3   = unix.LINUX_CAPABILITY_VERSION_3
+	// SecbitNoSetuidFixup keeps capabilities when ids change (capabilities(7)).
+	SecbitNoSetuidFixup = 1 << 2
+
+	PPid             = unix.P_PID
+	WExited          = unix.WEXITED
+	ClockRealtime    = unix.CLOCK_REALTIME
+	SIfreg           = unix.S_IFREG
+	SIfchr           = unix.S_IFCHR
+	SIfblk           = unix.S_IFBLK
+	SIfifo           = unix.S_IFIFO
+	Tiocsptlck       = unix.TIOCSPTLCK
+	Tiocgptpeer      = unix.TIOCGPTPEER
+	Tiocsctty        = unix.TIOCSCTTY
+	Tiocswinsz       = unix.TIOCSWINSZ
+	Siocsifflags     = unix.SIOCSIFFLAGS
+	IffUp            = unix.IFF_UP
+	LinuxCapVersion3 = unix.LINUX_CAPABILITY_VERSION_3
 )
 
 // Mkdev makes a device number of major and minor.

@@ -58,15 +58,16 @@ func (p *planner) hostRoot() {
 		fd := p.openProcOfInit("ns/user", syscall.O_RDONLY)
 		p.Call("dup3", linux.SysDup3, fd.Value(), program.Int(fdUserns), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 	}
-	o := p.in.Rootfs
+	o, root := p.in.Rootfs, p.Slot("root")
 	if o == nil {
 		if p.in.Spec.Root == nil || p.in.Spec.Root.Path == "" {
 			p.refuse("root.path is empty: name the root file system")
 			return
 		}
 		p.Do("bind %s as root", p.in.Spec.Root.Path)
-		p.clonePath(cwd, p.in.Spec.Root.Path, true, p.rootFD)
-		p.setAttr(p.rootFD.Value(), true, p.mountAttr(0, 0, linux.MsPrivate, false), "private")
+		p.clonePath(cwd, p.in.Spec.Root.Path, true, root)
+		p.publish(root, p.rootFD)
+		p.setAttr(p.rootFD, true, p.mountAttr(0, 0, linux.MsPrivate, false), "private")
 		return
 	}
 	data := p.Slot("data")
@@ -78,7 +79,8 @@ func (p *planner) hostRoot() {
 	}
 	if o.Upper == "" && len(o.Lower) == 1 {
 		p.Do("root is layer %s", o.Lower[0])
-		p.clonePath(data.Value(), o.Lower[0], false, p.rootFD)
+		p.clonePath(data.Value(), o.Lower[0], false, root)
+		p.publish(root, p.rootFD)
 		return
 	}
 	// fsconfig takes at most 255 bytes a string: paths are relative to the data root.
@@ -91,8 +93,23 @@ func (p *planner) hostRoot() {
 	if o.Upper != "" {
 		opts = append(opts, "upperdir="+o.Upper, "workdir="+o.Work)
 	}
-	p.newMount("overlay", "overlay", opts, 0, p.rootFD)
+	p.newMount("overlay", "overlay", opts, 0, root)
+	p.publish(root, p.rootFD)
 	p.Call("chdir", syscall.SYS_CHDIR, p.String("/"))
+}
+
+// filesAs lets the keeper make files as this user of the host while it keeps its
+// capabilities: as the container's root. The union works with the ids of
+// whoever mounts it, and an idmapped upper directory takes only ids of the map
+// (EOVERFLOW).
+func (p *planner) filesAs(uid, gid uint32) {
+	if !p.userns {
+		return
+	}
+	p.Do("make files as user %d:%d", uid, gid)
+	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetSecurebits, "PR_SET_SECUREBITS"), program.Flags(linux.SecbitNoSetuidFixup, "SECBIT_NO_SETUID_FIXUP"))
+	p.Call("setfsgid", syscall.SYS_SETFSGID, program.Int(int(gid)))
+	p.Call("setfsuid", syscall.SYS_SETFSUID, program.Int(int(uid)))
 }
 
 // newMount makes a detached mount of a new file system. An option is "key",
@@ -137,8 +154,10 @@ func (p *planner) hostBinds() {
 			continue
 		}
 		p.Do("bind %s", m.Source)
-		p.clonePath(cwd, m.Source, m.recursive, m.fd)
-		p.setAttr(m.fd.Value(), m.recursive, p.mountAttr(m.set, m.clr, m.propagation(), m.idmap && p.userns), attrText(m.set))
+		fd := p.Slot("bind-" + m.Destination)
+		p.clonePath(cwd, m.Source, m.recursive, fd)
+		p.publish(fd, m.fd)
+		p.setAttr(m.fd, m.recursive, p.mountAttr(m.set, m.clr, m.propagation(), m.idmap && p.userns), attrText(m.set))
 	}
 	for _, m := range p.mounts {
 		if m.kind != cgroupMount {
@@ -148,7 +167,9 @@ func (p *planner) hostBinds() {
 			p.Do("bind cgroup %s", d.Name)
 			fd := p.Slot("cgroup-" + d.Name)
 			p.clonePath(cwd, d.Path, false, fd)
-			m.cgroups = append(m.cgroups, fd)
+			number := p.share("cgroup-" + d.Name)
+			p.publish(fd, number)
+			m.cgroups = append(m.cgroups, number)
 		}
 	}
 }
@@ -173,19 +194,16 @@ func (p *planner) hostDev() {
 	}
 	p.Group("mount")
 	p.Do("make /dev")
-	owner := p.hostRootID()
-	opts := append([]string{}, m.data...)
-	if owner != 0 {
-		opts = append(opts, "uid="+itoa(owner), "gid="+itoa(p.hostRootGID()))
-	}
-	p.newMount("tmpfs", "tmpfs", opts, m.set&^(linux.MountAttrRdonly|linux.MountAttrNodev), p.devFD)
+	dev := p.Slot("dev")
+	p.newMount("tmpfs", "tmpfs", m.data, m.set&^(linux.MountAttrRdonly|linux.MountAttrNodev), dev)
+	p.publish(dev, p.devFD)
 	made := map[string]bool{}
 	for _, d := range append(append([]specs.LinuxDevice{}, devices...), p.in.Spec.Linux.Devices...) {
 		p.makeNode(d, made)
 	}
 	for _, l := range [][2]string{{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"}} {
 		p.Do("link /dev/%s to %s", l[1], l[0])
-		p.Call("symlinkat", linux.SysSymlinkat, p.String(l[0]), p.devFD.Value(), p.String(l[1]))
+		p.Call("symlinkat", linux.SysSymlinkat, p.String(l[0]), p.devFD, p.String(l[1]))
 	}
 }
 
@@ -205,8 +223,7 @@ func (p *planner) makeNode(d specs.LinuxDevice, made map[string]bool) {
 	for i := range name {
 		if name[i] == '/' && !made[name[:i]+"/"] {
 			made[name[:i]+"/"] = true
-			p.Call("mkdirat", linux.SysMkdirat, p.devFD.Value(), p.String(name[:i]), program.Flags(0o755, "0755")).Tolerate(syscall.EEXIST)
-			p.chownNode(name[:i], 0, 0)
+			p.Call("mkdirat", linux.SysMkdirat, p.devFD, p.String(name[:i]), program.Flags(0o755, "0755")).Tolerate(syscall.EEXIST)
 		}
 	}
 	perm := uint64(0o666)
@@ -214,24 +231,17 @@ func (p *planner) makeNode(d specs.LinuxDevice, made map[string]bool) {
 		perm = uint64(d.FileMode.Perm())
 	}
 	p.Do("make device %s %d:%d", d.Path, d.Major, d.Minor)
-	p.Call("mknodat", linux.SysMknodat, p.devFD.Value(), p.String(name), program.Flags(typ|perm, "mode"), program.Flags(linux.Mkdev(uint32(d.Major), uint32(d.Minor)), "dev"))
-	uid, gid := uint32(0), uint32(0)
-	if d.UID != nil {
-		uid = *d.UID
-	}
-	if d.GID != nil {
-		gid = *d.GID
-	}
-	p.chownNode(name, uid, gid)
-}
-
-// chownNode gives a node of /dev to an id of the container.
-func (p *planner) chownNode(name string, uid, gid uint32) {
-	if !p.userns && uid == 0 && gid == 0 {
+	p.Call("mknodat", linux.SysMknodat, p.devFD, p.String(name), program.Flags(typ|perm, "mode"), program.Flags(linux.Mkdev(uint32(d.Major), uint32(d.Minor)), "dev"))
+	if d.UID == nil && d.GID == nil {
 		return
 	}
-	p.Call("fchownat", linux.SysFchownat, p.devFD.Value(), p.String(name),
-		program.Int(int(hostID(p.in.Spec.Linux.UIDMappings, uid))), program.Int(int(hostID(p.in.Spec.Linux.GIDMappings, gid))), program.Flags(linux.AtSymlinkNofollow, "AT_SYMLINK_NOFOLLOW"))
+	id := func(maps []specs.LinuxIDMapping, id *uint32) program.Arg {
+		if id == nil {
+			return program.Int(int(hostID(maps, 0)))
+		}
+		return program.Int(int(hostID(maps, *id)))
+	}
+	p.Call("fchownat", linux.SysFchownat, p.devFD, p.String(name), id(p.in.Spec.Linux.UIDMappings, d.UID), id(p.in.Spec.Linux.GIDMappings, d.GID), program.Flags(linux.AtSymlinkNofollow, "AT_SYMLINK_NOFOLLOW"))
 }
 
 func (p *planner) hostRootID() uint32  { return hostID(p.in.Spec.Linux.UIDMappings, 0) }

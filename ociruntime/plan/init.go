@@ -25,6 +25,8 @@ func (p *planner) init() {
 	s := p.in.Spec
 	p.Group("namespace")
 	p.dieWithKeeper()
+	p.join(p.has(specs.CgroupNamespace))
+	p.Group("namespace")
 	p.Do("wait for ids")
 	p.await(p.ids)
 	p.becomeRoot()
@@ -51,14 +53,7 @@ func (p *planner) init() {
 	cwd := p.openCwd(p.rootFD)
 	if s.Root != nil && s.Root.Readonly {
 		p.Do("make root read-only")
-		p.setAttr(p.rootFD.Value(), false, p.mountAttr(linux.MountAttrRdonly, 0, 0, false), "ro")
-	}
-	p.Group("cgroup")
-	p.Do("wait for cgroup and limits")
-	p.await(p.joined)
-	if p.has(specs.CgroupNamespace) {
-		p.Do("new cgroup namespace")
-		p.Call("unshare", linux.SysUnshare, program.Flags(linux.CloneNewcgroup, "CLONE_NEWCGROUP"))
+		p.setAttr(p.rootFD, false, p.mountAttr(linux.MountAttrRdonly, 0, 0, false), "ro")
 	}
 	p.enterCwd(cwd)
 	p.privileges()
@@ -70,6 +65,25 @@ func (p *planner) init() {
 func (p *planner) dieWithKeeper() {
 	p.Do("die with the keeper")
 	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetPdeathsig, "PR_SET_PDEATHSIG"), program.Flags(uint64(syscall.SIGKILL), "SIGKILL"))
+}
+
+// join puts the init into its cgroup before it takes any memory of its own,
+// and with newView makes that cgroup the root of what it sees. A single-threaded process that
+// writes "0" into a tasks file (cgroup v1) moves itself without waiting for
+// the kernel's lock over thread groups, which can take 10 ms.
+func (p *planner) join(newView bool) {
+	p.Group("cgroup")
+	for i, name := range p.in.Joins {
+		if p.in.IntoCgroup && i == len(p.in.Joins)-1 {
+			break
+		}
+		p.Do("join cgroup %s", name)
+		p.Call("write", syscall.SYS_WRITE, program.Int(FDFirstJoin+i), p.String("0"), program.Int(1))
+	}
+	if newView {
+		p.Do("new cgroup namespace")
+		p.Call("unshare", linux.SysUnshare, program.Flags(linux.CloneNewcgroup, "CLONE_NEWCGROUP"))
+	}
 }
 
 // becomeRoot takes id 0 of the user namespace: until then the process has an
@@ -123,8 +137,8 @@ func (p *planner) loopback() {
 func (p *planner) enterRoot() {
 	p.Do("enter the root")
 	empty, dot := p.String(""), p.String(".")
-	p.Call("move_mount", linux.SysMoveMount, p.rootFD.Value(), empty, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
-	p.Call("fchdir", linux.SysFchdir, p.rootFD.Value())
+	p.Call("move_mount", linux.SysMoveMount, p.rootFD, empty, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
+	p.Call("fchdir", linux.SysFchdir, p.rootFD)
 	p.Call("pivot_root", linux.SysPivotRoot, dot, dot)
 	p.Do("let go of the host's mounts")
 	p.Call("umount2", linux.SysUmount2, dot, program.Flags(linux.MntDetach, "MNT_DETACH"))
@@ -140,7 +154,7 @@ func (p *planner) maskPaths(paths []string) {
 	if m := p.find("/dev"); m != nil && m.kind == devMount {
 		// Not by the path /dev/null, which an image or a racing container could change (CVE-2025-31133).
 		p.Do("open the container's null device")
-		p.Call("openat", syscall.SYS_OPENAT, p.devFD.Value(), p.String("null"), program.Flags(linux.OPath|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, "O_PATH|O_NOFOLLOW"), program.Int(0)).To(null)
+		p.Call("openat", syscall.SYS_OPENAT, p.devFD, p.String("null"), program.Flags(linux.OPath|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, "O_PATH|O_NOFOLLOW"), program.Int(0)).To(null)
 	} else {
 		p.refuse("linux.maskedPaths needs a tmpfs mount at /dev")
 	}
@@ -155,12 +169,12 @@ func (p *planner) maskPaths(paths []string) {
 		p.IfEqual(t.Value(), program.Errno(enotdir), isFile)
 		const attrs = linux.MountAttrRdonly | linux.MountAttrNosuid | linux.MountAttrNodev | linux.MountAttrNoexec
 		p.newMount("tmpfs", "tmpfs", []string{"mode=0755", "size=4k", "nr_inodes=2"}, attrs, cover)
-		p.attach(cover, t)
+		p.attach(cover.Value(), t)
 		p.Goto(done)
 		p.Place(isFile)
 		p.openInRoot(file, p.how(false), t)
 		p.clonePath(null.Value(), "", false, cover)
-		p.attach(cover, t)
+		p.attach(cover.Value(), t)
 		p.Place(done)
 	}
 }
@@ -174,7 +188,7 @@ func (p *planner) protectPaths(paths []string) {
 		p.IfEqual(t.Value(), program.Errno(enoent), done)
 		p.clonePath(t.Value(), "", true, cover)
 		p.setAttr(cover.Value(), true, p.mountAttr(linux.MountAttrRdonly, 0, 0, false), "ro")
-		p.attach(cover, t)
+		p.attach(cover.Value(), t)
 		p.Place(done)
 	}
 }
@@ -228,9 +242,9 @@ func (p *planner) console(bindConsole bool) {
 	if bindConsole && p.find("/dev/console") == nil {
 		p.Do("bind the terminal at /dev/console")
 		cover := p.Slot("console")
-		p.Call("mknodat", linux.SysMknodat, p.devFD.Value(), p.String("console"), program.Flags(linux.SIfreg|0o620, "S_IFREG|0620"), program.Int(0))
+		p.Call("mknodat", linux.SysMknodat, p.devFD, p.String("console"), program.Flags(linux.SIfreg|0o620, "S_IFREG|0620"), program.Int(0))
 		p.clonePath(slave.Value(), "", false, cover)
-		p.Call("move_mount", linux.SysMoveMount, cover.Value(), p.String(""), p.devFD.Value(), p.String("console"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
+		p.Call("move_mount", linux.SysMoveMount, cover.Value(), p.String(""), p.devFD, p.String("console"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
 	}
 	p.Do("connect standard files to the terminal")
 	for fd := range 3 {
@@ -240,7 +254,7 @@ func (p *planner) console(bindConsole bool) {
 
 // openCwd opens the working directory inside the root, through no magic link:
 // /proc/self/fd/N as a working directory leaves nobody's root (CVE-2024-21626).
-func (p *planner) openCwd(root program.Slot) program.Slot {
+func (p *planner) openCwd(root program.Arg) program.Slot {
 	cwd := p.in.Spec.Process.Cwd
 	if !path.IsAbs(cwd) {
 		p.refuse("process.cwd %q is not an absolute path", cwd)
@@ -249,7 +263,7 @@ func (p *planner) openCwd(root program.Slot) program.Slot {
 	p.Do("open working directory %s", cwd)
 	fd := p.Slot("cwd")
 	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
-	p.Call("openat2", linux.SysOpenat2, root.Value(), p.String(cwd), how, program.Int(24)).To(fd)
+	p.Call("openat2", linux.SysOpenat2, root, p.String(cwd), how, program.Int(24)).To(fd)
 	return fd
 }
 

@@ -26,6 +26,17 @@ var cloneFlags = map[specs.LinuxNamespaceType]uint64{
 	specs.UTSNamespace:     linux.CloneNewuts,
 }
 
+// enterFlags are what setns(2) enters besides the pid namespace, which a
+// process cannot enter itself.
+var enterFlags = map[specs.LinuxNamespaceType]uint64{
+	specs.UserNamespace:    linux.CloneNewuser,
+	specs.MountNamespace:   linux.CloneNewns,
+	specs.NetworkNamespace: linux.CloneNewnet,
+	specs.IPCNamespace:     linux.CloneNewipc,
+	specs.UTSNamespace:     linux.CloneNewuts,
+	specs.CgroupNamespace:  linux.CloneNewcgroup,
+}
+
 // clone starts the init in its new namespaces. The cgroup namespace comes
 // later: its root is where the init is when it is made.
 func (p *planner) clone() {
@@ -61,7 +72,7 @@ func (p *planner) prepareKeeper() {
 	// Modes below are meant as they stand.
 	p.Call("umask", linux.SysUmask, program.Int(0))
 	p.Do("make signals between keeper and init")
-	for _, s := range []program.Slot{p.ids, p.root, p.joined, p.ready} {
+	for _, s := range []program.Slot{p.ids, p.root, p.ready} {
 		p.Call("eventfd2", linux.SysEventfd2, program.Int(0), program.Flags(syscall.O_CLOEXEC, "EFD_CLOEXEC")).To(s)
 	}
 }
@@ -91,17 +102,15 @@ func (p *planner) keep() {
 	p.mapIDs()
 	p.Do("let init go on: ids")
 	p.signal(p.ids)
+	p.filesAs(p.hostRootID(), p.hostRootGID())
 	p.hostRoot()
-	p.hostBinds()
 	p.hostDev()
+	p.filesAs(0, 0)
+	p.hostBinds()
+	p.limitProcess()
 	p.Group("keeper")
 	p.Do("let init go on: root")
 	p.signal(p.root)
-	p.join()
-	p.limitProcess()
-	p.Group("keeper")
-	p.Do("let init go on: joined")
-	p.signal(p.joined)
 	p.waitForEnd()
 }
 
@@ -161,26 +170,6 @@ func (p *planner) openProcOfInit(name string, flags int) program.Slot {
 	p.Decimal(p.Child().Value(), path.At(len(dir)+room))
 	p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), path.At(0), program.Flags(uint64(flags|syscall.O_CLOEXEC), "O_CLOEXEC"), program.Int(0)).To(fd)
 	return fd
-}
-
-// join puts the init into its cgroup, one hierarchy after the other (cgroup
-// v1). The first write can wait for the kernel, so the init mounts meanwhile.
-func (p *planner) join() {
-	p.Group("cgroup")
-	joins := p.in.Joins
-	if p.in.IntoCgroup {
-		joins = joins[:len(joins)-1]
-	}
-	if len(joins) == 0 {
-		return
-	}
-	const room = 11
-	pid := p.Buffer("pid-text", []byte(strings.Repeat(" ", room)))
-	p.Decimal(p.Child().Value(), pid.At(room))
-	for i, name := range joins {
-		p.Do("join cgroup %s", name)
-		p.Call("write", syscall.SYS_WRITE, program.Int(FDFirstJoin+i), pid.At(0), program.Int(room))
-	}
 }
 
 // waitForEnd records how the init ended and then holds the pipes until the

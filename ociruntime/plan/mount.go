@@ -31,8 +31,9 @@ type mount struct {
 	data      []string // options of the file system
 	recursive bool
 	idmap     bool
-	fd        program.Slot
-	cgroups   []program.Slot // one for each Input.CgroupDirs
+	fd        program.Arg   // where the init finds it
+	slot      program.Slot  // where the init makes it
+	cgroups   []program.Arg // one for each Input.CgroupDirs
 }
 
 func (m *mount) propagation() uint64 {
@@ -67,7 +68,7 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 	if !path.IsAbs(sm.Destination) {
 		return nil, fmt.Errorf("mount destination %q is not an absolute path", sm.Destination)
 	}
-	m := &mount{Mount: sm, fd: p.Slot("mount-" + sm.Destination)}
+	m := &mount{Mount: sm}
 	m.Destination = path.Clean(sm.Destination)
 	for _, o := range sm.Options {
 		attr, isAttr := attributes[o]
@@ -95,13 +96,18 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 		m.kind = devMount
 	}
 	if m.kind == bindMount {
+		m.fd = p.share(m.Destination)
 		if len(m.data) > 0 {
 			return nil, fmt.Errorf("bind %s has unknown option %q", m.Destination, m.data[0])
 		}
 		if !path.IsAbs(m.Source) {
 			return nil, fmt.Errorf("bind source %q is not an absolute path", m.Source)
 		}
-	} else if m.prop != 0 && m.prop != linux.MsPrivate {
+		return m, nil
+	}
+	m.slot = p.Slot("mount-" + m.Destination)
+	m.fd = m.slot.Value()
+	if m.prop != 0 && m.prop != linux.MsPrivate {
 		return nil, fmt.Errorf("mount %s: propagation other than private needs a bind", m.Destination)
 	}
 	return m, nil
@@ -130,9 +136,9 @@ func (p *planner) makeMounts() {
 		if source == "" {
 			source = m.Type
 		}
-		p.newMount(m.Type, source, m.data, m.set, m.fd)
+		p.newMount(m.Type, source, m.data, m.set, m.slot)
 		if m.Type == "proc" && m.Destination == "/proc" {
-			p.procFD = m.fd
+			p.procFD = m.slot
 		}
 	}
 }
@@ -155,7 +161,7 @@ func (p *planner) attachMounts() {
 		case newMount:
 			p.attach(m.fd, p.target(m.Destination, true))
 			if m.Type == "devpts" && m.Destination == "/dev/pts" {
-				p.Call("dup3", linux.SysDup3, m.fd.Value(), program.Int(FDDevpts), program.Int(0))
+				p.Call("dup3", linux.SysDup3, m.fd, program.Int(FDDevpts), program.Int(0))
 			}
 		}
 	}
@@ -164,7 +170,7 @@ func (p *planner) attachMounts() {
 // dirInDev makes a mount point in the fresh /dev, where nobody else writes yet.
 func (p *planner) dirInDev(name string) {
 	if p.find("/dev/"+name) != nil {
-		p.Call("mkdirat", linux.SysMkdirat, p.devFD.Value(), p.String(name), program.Flags(0o755, "0755"))
+		p.Call("mkdirat", linux.SysMkdirat, p.devFD, p.String(name), program.Flags(0o755, "0755"))
 	}
 }
 
@@ -184,25 +190,25 @@ func (p *planner) attachCgroups(m *mount) {
 	dirs := p.in.CgroupDirs
 	attrs := m.set | linux.MountAttrNosuid | linux.MountAttrNodev | linux.MountAttrNoexec
 	if len(dirs) == 1 && dirs[0].Name == "" {
-		p.setAttr(m.cgroups[0].Value(), true, p.mountAttr(attrs, 0, linux.MsPrivate, false), attrText(attrs))
+		p.setAttr(m.cgroups[0], true, p.mountAttr(attrs, 0, linux.MsPrivate, false), attrText(attrs))
 		p.attach(m.cgroups[0], p.target(m.Destination, true))
 		return
 	}
-	p.newMount("tmpfs", "tmpfs", []string{"mode=755"}, 0, m.fd)
+	p.newMount("tmpfs", "tmpfs", []string{"mode=755"}, 0, m.slot)
 	p.attach(m.fd, p.target(m.Destination, true))
 	for i, d := range dirs {
-		p.Call("mkdirat", linux.SysMkdirat, m.fd.Value(), p.String(d.Name), program.Flags(0o755, "0755"))
-		p.Call("move_mount", linux.SysMoveMount, m.cgroups[i].Value(), p.String(""), m.fd.Value(), p.String(d.Name), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
+		p.Call("mkdirat", linux.SysMkdirat, m.fd, p.String(d.Name), program.Flags(0o755, "0755"))
+		p.Call("move_mount", linux.SysMoveMount, m.cgroups[i], p.String(""), m.fd, p.String(d.Name), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
 	}
 	for _, d := range dirs {
 		// Controllers that share a hierarchy are also found by their own names.
 		for _, c := range strings.Split(d.Name, ",") {
 			if c != d.Name {
-				p.Call("symlinkat", linux.SysSymlinkat, p.String(d.Name), m.fd.Value(), p.String(c)).Tolerate(eexist)
+				p.Call("symlinkat", linux.SysSymlinkat, p.String(d.Name), m.fd, p.String(c)).Tolerate(eexist)
 			}
 		}
 	}
-	p.setAttr(m.fd.Value(), true, p.mountAttr(attrs, 0, linux.MsPrivate, false), attrText(attrs))
+	p.setAttr(m.fd, true, p.mountAttr(attrs, 0, linux.MsPrivate, false), attrText(attrs))
 }
 
 // noSymlinks are mount points that must be what they seem: a symbolic link
@@ -236,7 +242,7 @@ func (p *planner) target(dest string, dir bool) program.Slot {
 
 // openInRoot opens a path as if the new root were "/": links cannot leave it.
 func (p *planner) openInRoot(file string, how program.Arg, to program.Slot) *program.Step {
-	return p.Call("openat2", linux.SysOpenat2, p.rootFD.Value(), p.String(file), how, program.Int(24)).To(to)
+	return p.Call("openat2", linux.SysOpenat2, p.rootFD, p.String(file), how, program.Int(24)).To(to)
 }
 
 // how is a struct open_how (openat2(2)) for O_PATH inside the root.
@@ -248,8 +254,8 @@ func (p *planner) how(noSymlinks bool) program.Arg {
 	return p.openHow(linux.OPath, resolve, text)
 }
 
-func (p *planner) attach(fd, target program.Slot) {
-	p.Call("move_mount", linux.SysMoveMount, fd.Value(), p.String(""), target.Value(), p.String(""), program.Flags(linux.MoveMountFEmpty|linux.MoveMountTEmpty, "F_EMPTY_PATH|T_EMPTY_PATH"))
+func (p *planner) attach(fd program.Arg, target program.Slot) {
+	p.Call("move_mount", linux.SysMoveMount, fd, p.String(""), target.Value(), p.String(""), program.Flags(linux.MoveMountFEmpty|linux.MoveMountTEmpty, "F_EMPTY_PATH|T_EMPTY_PATH"))
 }
 
 func itoa[T int | uint32](n T) string { return strconv.FormatInt(int64(n), 10) }

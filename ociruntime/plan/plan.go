@@ -4,7 +4,7 @@
 // It is pure: a plan depends on its [Input] alone. Two processes run one plan.
 // The keeper stays on the host: it clones the container's init, maps its user
 // ids, prepares what needs the host's privileges (the idmapped root, binds,
-// devices), puts it into its cgroup, and later records how it ended. The init
+// devices), sets its limits, and later records how it ended. The init
 // builds the container around itself and ends in execve. Both share one table
 // of open files until the init takes its own, just before execve, so that what
 // one opens the other can use.
@@ -12,8 +12,8 @@
 //	keeper                               init
 //	clone ------------------------------> wait for ids
 //	map ids  --------------- ids -------> become root of the user namespace
-//	root, binds, devices --- root ------> hostname, loopback, proc, sysfs, ...
-//	join cgroup, limits  --- joined ----> root, mounts, masks, console
+//	root, binds, devices                  cgroup, hostname, loopback, proc, ...
+//	limits ----------------- root ------> root, mounts, masks, console
 //	wait for ready  <------- ready ------ privileges
 //	wait for the end                      execve
 //
@@ -25,6 +25,7 @@ package plan
 
 import (
 	"fmt"
+	"syscall"
 
 	"berth/internal/linux"
 	"berth/ociruntime/program"
@@ -52,6 +53,7 @@ const (
 	fdPollInit  = 200
 	fdPollReady = 201
 	fdUserns    = 202
+	fdShared    = 203 // first of the files that the keeper opens for the init
 )
 
 // fdcwd is AT_FDCWD as a system call's argument.
@@ -68,8 +70,9 @@ type Input struct {
 	// sock_filter layout, empty for none; FilterFlags are seccomp(2)'s.
 	Filter      []byte
 	FilterFlags uint64
-	// Joins name the cgroup.procs files that are open from FDFirstJoin on.
-	// IntoCgroup: the last of them is a directory for CLONE_INTO_CGROUP instead.
+	// Joins name the cgroup hierarchies whose tasks files are open from
+	// FDFirstJoin on. IntoCgroup: the last is a directory for CLONE_INTO_CGROUP
+	// instead.
 	Joins      []string
 	IntoCgroup bool
 	// CgroupDirs are the container's directories in each cgroup hierarchy,
@@ -113,12 +116,13 @@ type planner struct {
 	mounts    []*mount
 	initLabel *program.Label
 
-	ids, root, joined, ready program.Slot // eventfds
-	pidfd, rootFD, procFD    program.Slot
-	devFD                    program.Slot
-	word                     program.Buffer // where eventfds are read to
-	one                      program.Arg    // what is written to them
-	hows                     map[string]program.Arg
+	ids, root, ready program.Slot // eventfds
+	pidfd, procFD    program.Slot
+	rootFD, devFD    program.Arg
+	shared           int            // how many shared files have a number
+	word             program.Buffer // where eventfds are read to
+	one              program.Arg    // what is written to them
+	hows             map[string]program.Arg
 }
 
 func newPlanner(in Input) (*planner, error) {
@@ -131,12 +135,12 @@ func newPlanner(in Input) (*planner, error) {
 	b := program.NewBuilder()
 	p := &planner{
 		Builder: b, in: in, initLabel: b.Label("init"),
-		ids: b.Slot("ids"), root: b.Slot("root-ready"), joined: b.Slot("joined"), ready: b.Slot("ready"),
-		pidfd: b.Slot("pidfd"), rootFD: b.Slot("root"), procFD: b.Slot("proc"),
-		devFD: b.Slot("dev"),
-		word:  b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),
+		ids: b.Slot("ids"), root: b.Slot("root-ready"), ready: b.Slot("ready"),
+		pidfd: b.Slot("pidfd"), procFD: b.Slot("proc"),
+		word: b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),
 		hows: map[string]program.Arg{},
 	}
+	p.rootFD, p.devFD = p.share("root"), p.share("dev")
 	_, p.userns = p.namespace(specs.UserNamespace)
 	for _, m := range in.Spec.Mounts {
 		pm, err := p.parseMount(m)
@@ -146,6 +150,18 @@ func newPlanner(in Input) (*planner, error) {
 		p.mounts = append(p.mounts, pm)
 	}
 	return p, nil
+}
+
+// share gives a number to a file that the keeper opens for the init. They share
+// files but no memory, so the init must know the number beforehand.
+func (p *planner) share(name string) program.Arg {
+	p.shared++
+	return program.Flags(uint64(fdShared+p.shared-1), "#"+name)
+}
+
+// publish puts the keeper's file of a slot at its shared number.
+func (p *planner) publish(fd program.Slot, number program.Arg) {
+	p.Call("dup3", linux.SysDup3, fd.Value(), number, program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 }
 
 // namespace returns the spec's entry for a kind of namespace.

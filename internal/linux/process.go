@@ -1,0 +1,117 @@
+package linux
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// PidfdOpen returns a file of a process (pidfd_open(2), Linux 5.3): readable
+// once it has ended. os.ErrProcessDone if there is none.
+func PidfdOpen(pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, os.ErrProcessDone
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd:"+strconv.Itoa(pid)), nil
+}
+
+// PidfdSignal sends a signal to the process of a pidfd (pidfd_send_signal(2)).
+// os.ErrProcessDone if it has ended.
+func PidfdSignal(pidfd *os.File, sig syscall.Signal) error {
+	var err error
+	if cerr := control(pidfd, func(fd int) { err = unix.PidfdSendSignal(fd, sig, nil, 0) }); cerr != nil {
+		return cerr
+	}
+	if errors.Is(err, unix.ESRCH) {
+		return os.ErrProcessDone
+	}
+	return os.NewSyscallError("pidfd_send_signal", err)
+}
+
+// PidfdGetfd copies an open file out of another process (pidfd_getfd(2), Linux
+// 5.6). wait says that it will be read or written: it is made non-blocking, so
+// that this waits in the runtime's poller.
+func PidfdGetfd(pidfd *os.File, target int, name string, wait bool) (*os.File, error) {
+	var fd int
+	var err error
+	if cerr := control(pidfd, func(p int) { fd, err = unix.PidfdGetfd(p, target, 0) }); cerr != nil {
+		return nil, cerr
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_getfd", err)
+	}
+	if wait {
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return nil, errors.Join(os.NewSyscallError("fcntl O_NONBLOCK", err), unix.Close(fd))
+		}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Pipe returns a pipe. ourRead or ourWrite say which end this process uses: it
+// does not block and waits in the runtime's poller; the other end blocks, as a
+// container's process expects.
+func Pipe(ourRead, ourWrite bool) (r, w *os.File, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	for i, ours := range []bool{ourRead, ourWrite} {
+		if !ours {
+			continue
+		}
+		if err := unix.SetNonblock(p[i], true); err != nil {
+			return nil, nil, errors.Join(os.NewSyscallError("fcntl O_NONBLOCK", err), unix.Close(p[0]), unix.Close(p[1]))
+		}
+	}
+	return os.NewFile(uintptr(p[0]), "pipe"), os.NewFile(uintptr(p[1]), "pipe"), nil
+}
+
+// OpenNull opens /dev/null for reading and writing.
+func OpenNull() (*os.File, error) { return os.OpenFile("/dev/null", os.O_RDWR, 0) }
+
+// OpenPath opens a file as a place only (O_PATH, open(2)).
+func OpenPath(name string) (*os.File, error) {
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// SetWinsize sets the size of a terminal in cells (ioctl_tty(2)).
+func SetWinsize(tty *os.File, width, height uint16) error {
+	var err error
+	cerr := control(tty, func(fd int) {
+		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: height, Col: width})
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return os.NewSyscallError("ioctl TIOCSWINSZ", err)
+}
+
+// LastCap is the highest capability that the kernel knows.
+func LastCap() (int, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(b)))
+}
+
+func control(f *os.File, do func(fd int)) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return c.Control(func(fd uintptr) { do(int(fd)) })
+}

@@ -1,0 +1,115 @@
+package lifecycle
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"berth/internal/linux"
+	"berth/ociruntime/cgroups"
+	"berth/ociruntime/plan"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Adopt takes over a container that an earlier daemon started, by its RunDir:
+// its init runs, or has ended and its exit is recorded there. os.ErrNotExist if
+// there is neither a keeper nor an exit record.
+func (r *Runtime) Adopt(id, runDir string, spec *specs.Spec) (*Container, error) {
+	c := &Container{runtime: r, id: id, spec: spec}
+	if path := spec.Linux.CgroupsPath; path != "" {
+		cg, err := cgroups.Open(path)
+		switch {
+		case err == nil:
+			c.cgroup = cg
+		case !errors.Is(err, errdefs.ErrNotFound):
+			return nil, err
+		}
+	}
+	p, err := adopt(id, runDir, spec.Process.Terminal)
+	if err != nil {
+		return nil, fmt.Errorf("adopt container %s: %w", id, err)
+	}
+	c.Process = p
+	return c, nil
+}
+
+// adopt finds the keeper of a run directory and takes copies of its files. A
+// keeper that is gone leaves an exit record, or nothing.
+func adopt(id, runDir string, terminal bool) (*Process, error) {
+	var rec keeperRecord
+	if err := readRecord(runDir, keeperFile, &rec); err != nil {
+		return nil, err
+	}
+	p := &Process{runDir: runDir}
+	keeper, err := linux.PidfdOpen(rec.Keeper)
+	if err == nil && !isKeeper(rec.Keeper, id) {
+		err = errors.Join(os.ErrProcessDone, keeper.Close())
+	}
+	if errors.Is(err, os.ErrProcessDone) {
+		return p, p.ended()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := keeper.Close(); err != nil {
+		return nil, err
+	}
+	return p, p.takeOver(rec.Keeper, terminal)
+}
+
+// ended is a process whose keeper is gone.
+func (p *Process) ended() error {
+	exit, err := readExit(p.runDir)
+	if err != nil {
+		return err
+	}
+	p.exit, p.done = exit, make(chan struct{})
+	close(p.done)
+	p.release.Do(func() {}) // there is nothing to release
+	return nil
+}
+
+// takeOver copies the daemon's ends out of a running keeper.
+func (p *Process) takeOver(keeper int, terminal bool) (err error) {
+	pidfd, err := linux.PidfdOpen(keeper)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pidfd.Close()) }()
+	get := func(fd int, name string, to **os.File) {
+		if err == nil {
+			*to, err = linux.PidfdGetfd(pidfd, fd, name, true)
+		}
+	}
+	get(plan.FDNotifyR, "notify", &p.notify)
+	if !terminal {
+		get(plan.FDStdout, "stdout", &p.io.Stdout)
+		get(plan.FDStderr, "stderr", &p.io.Stderr)
+	}
+	if err == nil {
+		err = p.open(keeper, terminal)
+	}
+	if err != nil {
+		for _, f := range []*os.File{p.notify, p.io.Stdout, p.io.Stderr} {
+			if f != nil {
+				err = errors.Join(err, f.Close())
+			}
+		}
+	}
+	return err
+}
+
+// isKeeper says whether a process is the keeper of id: its executable is a
+// program and its arguments name the container. A pid may have been used again.
+func isKeeper(pid int, id string) bool {
+	dir := fmt.Sprintf("/proc/%d", pid)
+	exe, err := os.Readlink(dir + "/exe")
+	if err != nil || !strings.HasPrefix(exe, "/memfd:berth") {
+		return false
+	}
+	cmdline, err := os.ReadFile(dir + "/cmdline")
+	return err == nil && string(cmdline) == keeperName+"\x00"+id+"\x00"
+}

@@ -1,0 +1,150 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+
+	"berth/internal/linux"
+	"berth/internal/testutil"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func bundle(t *testing.T) (Args, string) {
+	t.Helper()
+	root := t.TempDir()
+	for _, d := range []string{"layers/a/bin", "layers/b/etc", "upper", "work", "run"} {
+		if err := os.MkdirAll(root+"/"+d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bb, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(root+"/layers/a/bin/busybox", bb, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"sh", "ps", "id", "mount", "ls", "cat", "sleep", "true", "hostname"} {
+		if err := os.Symlink("busybox", root+"/layers/a/bin/"+n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	caps := []string{"CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL"}
+	spec := &specs.Spec{
+		Version:  "1.2.0",
+		Hostname: "berth-test",
+		Process: &specs.Process{
+			Args: []string{"true"}, Cwd: "/", Env: []string{"PATH=/usr/bin:/bin"},
+			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
+		},
+		Root: &specs.Root{},
+		Mounts: []specs.Mount{
+			{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+			{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+			{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+			{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+			{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
+			{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
+			{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
+		},
+		Linux: &specs.Linux{
+			UIDMappings:   []specs.LinuxIDMapping{{ContainerID: 0, HostID: 600000, Size: 65536}},
+			GIDMappings:   []specs.LinuxIDMapping{{ContainerID: 0, HostID: 600000, Size: 65536}},
+			Namespaces:    []specs.LinuxNamespace{{Type: "user"}, {Type: "mount"}, {Type: "pid"}, {Type: "network"}, {Type: "ipc"}, {Type: "uts"}, {Type: "cgroup"}},
+			MaskedPaths:   []string{"/proc/kcore", "/proc/acpi", "/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/scsi"},
+			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
+		},
+	}
+	return Args{ID: "test", Spec: spec, RunDir: root + "/run", Rootfs: &linux.Overlay{
+		Root: root, Lower: []string{"layers/b", "layers/a"}, Upper: "upper", Work: "work",
+	}}, root
+}
+
+func TestScene(t *testing.T) {
+	testutil.RequireRoot(t)
+	r, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := bundle(t)
+	a.Spec.Process.Args = []string{"sh", "-c", "id; hostname; ps; cat /proc/self/uid_map; ls -la / /dev; mount; ls -la /proc/self/fd; grep -i cap /proc/self/status; exit 7"}
+	c, err := r.Start(context.Background(), a)
+	if err != nil {
+		text, _ := r.Explain(a)
+		t.Fatalf("%v\n%s", err, text)
+	}
+	out, _ := io.ReadAll(c.IO().Stdout)
+	errs, _ := io.ReadAll(c.IO().Stderr)
+	t.Logf("%s\n%s", out, errs)
+	e, err := c.Wait(context.Background())
+	if err != nil || e.Code != 7 {
+		t.Errorf("exit %+v, %v", e, err)
+	}
+	if err := c.Delete(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExec(t *testing.T) {
+	testutil.RequireRoot(t)
+	r, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, root := bundle(t)
+	a.Spec.Process.Args = []string{"sleep", "1000"}
+	c, err := r.Start(context.Background(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Delete(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, tty := range []bool{false, true} {
+		dir := fmt.Sprintf("%s/run/exec-%v", root, tty)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		proc := *a.Spec.Process
+		proc.Terminal = tty
+		proc.Args = []string{"sh", "-c", "id; ps; hostname; ls -la /proc/self/fd /proc/self/ns; exit 3"}
+		p, err := c.Exec(context.Background(), ExecArgs{ID: "x", RunDir: dir, Process: &proc, ConsoleWidth: 80, ConsoleHeight: 24})
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := p.IO().Stdout
+		if tty {
+			from = p.IO().Console
+		}
+		out, rerr := io.ReadAll(from)
+		t.Logf("%s %v", out, rerr)
+		e, err := p.Wait(context.Background())
+		if err != nil || e.Code != 3 {
+			t.Errorf("exit %+v, %v", e, err)
+		}
+		if err := p.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+	smaps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", c.Keeper()))
+	t.Logf("%s %v", smaps, err)
+	adopted, err := r.Adopt("test", a.RunDir, a.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := adopted.Signal(9); err != nil {
+		t.Error(err)
+	}
+	if e, err := adopted.Wait(context.Background()); e.Code != 137 || err != nil {
+		t.Errorf("adopted exit %+v %v", e, err)
+	}
+	if err := adopted.Release(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,245 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"berth/internal/cleanup"
+	"berth/internal/linux"
+	"berth/ociruntime/cgroups"
+	"berth/ociruntime/plan"
+	"berth/ociruntime/program"
+	"berth/ociruntime/seccomp"
+)
+
+// Start makes the container and starts its command. When it returns nil the
+// command's execve has happened; when not, nothing is left behind. A failed
+// step is a *StepError.
+func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
+	var undo cleanup.Stack
+	defer undo.Run(&err)
+	in, err := r.input(a)
+	if err != nil {
+		return nil, err
+	}
+	c := &Container{runtime: r, id: a.ID, spec: a.Spec}
+	var joins []*os.File
+	if path := a.Spec.Linux.CgroupsPath; path != "" {
+		if c.cgroup, err = cgroups.Create(ctx, path, a.Spec.Linux.Resources); err != nil {
+			return nil, err
+		}
+		undo.Add(func() error { return c.cgroup.Delete(context.WithoutCancel(ctx)) })
+		if joins, err = openJoins(c.cgroup, &in); err != nil {
+			return nil, err
+		}
+	}
+	files, err := newStdio(a.RunDir, a.Spec.Process.Terminal, a.OpenStdin, joins)
+	if err != nil {
+		return nil, err
+	}
+	prog, err := plan.Build(in)
+	if err != nil {
+		files.handedOver()
+		files.abandon()
+		return nil, err
+	}
+	if c.Process, err = launch(prog, a.ID, a.RunDir, a.Spec.Process.Terminal, files); err != nil {
+		return nil, err
+	}
+	undo.Release()
+	return c, nil
+}
+
+// Explain returns the plan, one step a line, grouped by stage. Nothing is made.
+func (r *Runtime) Explain(a Args) (string, error) {
+	in, err := r.input(a)
+	if err != nil {
+		return "", err
+	}
+	if path := a.Spec.Linux.CgroupsPath; path != "" {
+		layout, err := cgroups.Detect()
+		if err != nil {
+			return "", err
+		}
+		describeJoins(layout.At(path), &in)
+	}
+	prog, err := plan.Build(in)
+	if err != nil {
+		return "", err
+	}
+	return prog.String(), nil
+}
+
+// input gathers the facts that a plan depends on.
+func (r *Runtime) input(a Args) (plan.Input, error) {
+	in := plan.Input{
+		Spec: a.Spec, Rootfs: a.Rootfs, Width: a.ConsoleWidth, Height: a.ConsoleHeight,
+		NotDir: map[string]bool{}, LastCap: r.lastCap,
+	}
+	if a.Spec.Process == nil || a.Spec.Linux == nil {
+		return in, fmt.Errorf("the spec of container %s has no process or no linux section", a.ID)
+	}
+	if s := a.Spec.Linux.Seccomp; s != nil {
+		f, err := seccomp.Compile(s, runtime.GOARCH)
+		if err != nil {
+			return in, fmt.Errorf("compile the seccomp profile: %w", err)
+		}
+		in.Filter, in.FilterFlags = f.Bytes(), uint64(f.Flags)
+	}
+	for _, m := range a.Spec.Mounts {
+		if m.Source == "" || m.Source[0] != '/' {
+			continue
+		}
+		switch st, err := os.Stat(m.Source); {
+		case err != nil:
+			return in, fmt.Errorf("bind %s at %s: %w", m.Source, m.Destination, err)
+		case !st.IsDir():
+			in.NotDir[m.Source] = true
+		}
+	}
+	return in, nil
+}
+
+// openJoins opens the doors of the cgroup and describes them in the input.
+func openJoins(cg *cgroups.Cgroup, in *plan.Input) (_ []*os.File, err error) {
+	var files []*os.File
+	defer func() {
+		if err != nil {
+			for _, f := range files {
+				_ = f.Close() // nothing was written
+			}
+		}
+	}()
+	for _, j := range cg.Joins() {
+		open := func() (*os.File, error) { return os.OpenFile(j.Path, os.O_WRONLY, 0) }
+		if j.Clone {
+			open = func() (*os.File, error) { return linux.OpenPath(j.Path) }
+		}
+		f, err := open()
+		if err != nil {
+			return nil, fmt.Errorf("open cgroup: %w", err)
+		}
+		files = append(files, f)
+	}
+	describeJoins(cg, in)
+	return files, nil
+}
+
+func describeJoins(cg *cgroups.Cgroup, in *plan.Input) {
+	for _, j := range cg.Joins() {
+		in.Joins = append(in.Joins, j.Name)
+		in.IntoCgroup = in.IntoCgroup || j.Clone
+	}
+	for _, d := range cg.Dirs() {
+		in.CgroupDirs = append(in.CgroupDirs, plan.CgroupDir{Name: d.Name, Path: d.Path})
+	}
+}
+
+// keeperName is a keeper's argv[0]; argv[1] is the container's or exec's id.
+const keeperName = "berth-keeper"
+
+// launch starts a program and waits for its verdict.
+func launch(prog *program.Program, id, runDir string, terminal bool, files *stdio) (_ *Process, err error) {
+	started, err := prog.Start([]string{keeperName, id}, files.inherit)
+	files.handedOver()
+	if err != nil {
+		files.abandon()
+		return nil, err
+	}
+	p := &Process{child: started.Process, io: files.io, notify: files.notifyR, runDir: runDir}
+	defer func() {
+		if err != nil {
+			kerr := started.Process.Kill()
+			if errors.Is(kerr, os.ErrProcessDone) {
+				kerr = nil
+			}
+			_, werr := started.Process.Wait()
+			err = errors.Join(err, kerr, werr)
+			files.abandon()
+			removeRecords(runDir)
+		}
+	}()
+	if err := started.Verdict(); err != nil {
+		var f *program.Failure
+		if errors.As(err, &f) {
+			return nil, &StepError{Step: f.Step.Name, Errno: f.Errno, Exec: f.Step.Exec}
+		}
+		return nil, err
+	}
+	if err := p.open(started.Process.Pid, terminal); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// open finds the processes behind the keeper's record.
+func (p *Process) open(keeper int, terminal bool) (err error) {
+	var undo cleanup.Stack
+	defer undo.Run(&err)
+	if p.keeper, err = linux.PidfdOpen(keeper); err != nil {
+		return fmt.Errorf("open keeper %d: %w", keeper, err)
+	}
+	undo.Add(p.keeper.Close)
+	var rec keeperRecord
+	if err := readRecord(p.runDir, keeperFile, &rec); err != nil {
+		return err
+	}
+	p.pid, p.keeperPid = rec.Init, keeper
+	switch pidfd, err := linux.PidfdOpen(rec.Init); {
+	case err == nil:
+		p.pidfd = pidfd
+		undo.Add(pidfd.Close)
+	case !errors.Is(err, os.ErrProcessDone):
+		return fmt.Errorf("open init %d: %w", rec.Init, err)
+	}
+	if terminal {
+		if p.io.Console, err = linux.PidfdGetfd(p.keeper, plan.FDStdin, "console", true); err != nil {
+			return fmt.Errorf("get the terminal from keeper %d: %w", keeper, err)
+		}
+	}
+	undo.Release()
+	p.watch()
+	return nil
+}
+
+// removeRecords removes what a failed start wrote.
+func removeRecords(dir string) {
+	for _, name := range []string{keeperFile, exitFile, keeperFile + ".new", exitFile + ".new"} {
+		_ = os.Remove(dir + "/" + name) // most do not exist; the caller removes the directory
+	}
+}
+
+// Delete kills what is left, ends the keeper and removes the container's
+// cgroup. It may be repeated.
+func (c *Container) Delete(ctx context.Context) error {
+	err := c.Signal(syscall.SIGKILL)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	err = errors.Join(err, c.Release())
+	removeRecords(c.runDir)
+	if c.cgroup == nil {
+		return err
+	}
+	return errors.Join(err, c.cgroup.Kill(ctx), c.cgroup.Delete(ctx))
+}
+
+// Pause freezes every process of the container.
+func (c *Container) Pause(ctx context.Context) error {
+	if c.cgroup == nil {
+		return fmt.Errorf("pause: the container has no cgroup")
+	}
+	return c.cgroup.Pause(ctx)
+}
+
+// Resume undoes Pause.
+func (c *Container) Resume(ctx context.Context) error {
+	if c.cgroup == nil {
+		return fmt.Errorf("resume: the container has no cgroup")
+	}
+	return c.cgroup.Resume(ctx)
+}
