@@ -101,3 +101,14 @@ func capabilityNames(option string, names []string) ([]string, error) {
 	}
 	return out, nil
 }
+
+// CapabilitiesOf names the capabilities of a set as the kernel prints it.
+func CapabilitiesOf(set uint64) []string {
+	names := []string{}
+	for i, c := range allCapabilities() {
+		if set&(1<<i) != 0 {
+			names = append(names, c)
+		}
+	}
+	return names
+}

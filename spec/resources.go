@@ -273,3 +273,12 @@ func blockDevice(option, p string, host Host) (id specs.LinuxBlockIODevice, err 
 	id.Major, id.Minor = nodes[0].Major, nodes[0].Minor
 	return id, nil
 }
+
+// CountSet counts the members of a list such as "0-2,4"; 0 if it is none.
+func CountSet(list string) int {
+	set, ok := parseSet(list)
+	if !ok {
+		return 0
+	}
+	return len(set)
+}
