@@ -51,8 +51,7 @@ func (s *Store) Ingest(ctx context.Context, desc ocispec.Descriptor) (*Ingest, e
 		return nil, fmt.Errorf("blob %s: %w", desc.Digest, errdefs.ErrAlreadyExists)
 	}
 	if err := w.open(ctx); err != nil {
-		w.release()
-		return nil, err
+		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
@@ -100,7 +99,6 @@ func (w *Ingest) open(ctx context.Context) error {
 		err = w.store.checkSpace(w.desc.Size - w.offset)
 	}
 	if err != nil {
-		_ = f.Close() // only read so far
 		return fmt.Errorf("ingest blob %s: %w", w.desc.Digest, err)
 	}
 	return nil
@@ -197,16 +195,19 @@ func (s *Store) name(f *os.File, path string, d digest.Digest) error {
 // Close ends the writer and lets the next one in. Bytes that were not
 // committed stay for a later Ingest of the same digest.
 func (w *Ingest) Close() error {
-	if w.file == nil {
+	if w.done == nil {
 		return nil
 	}
-	err := w.file.Close()
+	var err error
+	if w.file != nil {
+		err = w.file.Close()
+	}
 	if w.offset == 0 {
 		if e := os.Remove(w.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
 	}
-	w.file = nil
 	w.release()
+	w.done = nil
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -15,11 +16,14 @@ import (
 
 // Spool holds bytes on disk whose digest was not known before they were read,
 // such as a file of an archive. It becomes a blob by Commit or goes away by
-// Discard; one of the two must be called.
+// Discard; one of the two must be called. It is safe for concurrent use.
 type Spool struct {
 	store *Store
 	path  string
 	desc  ocispec.Descriptor
+
+	mu        sync.Mutex
+	committed bool // +checklocks:mu; the bytes are the blob's now
 }
 
 // Spool reads r to its end into the store's file system. size is what the
@@ -53,20 +57,32 @@ func (s *Store) Spool(ctx context.Context, r io.Reader, size int64) (_ *Spool, e
 // Descriptor gives digest and size; the media type is the caller's to know.
 func (p *Spool) Descriptor() ocispec.Descriptor { return p.desc }
 
-// Reader opens the spooled bytes, before Commit or Discard.
-func (p *Spool) Reader() (*os.File, error) { return os.Open(p.path) }
+// Reader opens the bytes, spooled or committed; not after Discard.
+func (p *Spool) Reader() (*os.File, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.committed {
+		return p.store.Reader(p.desc.Digest)
+	}
+	return os.Open(p.path)
+}
 
 // Commit makes the bytes a blob, durable when it returns. A blob that exists
-// with the same size is left as it is.
+// is replaced by these bytes, which were verified just now. Committing twice
+// is no error.
 func (p *Spool) Commit() error {
-	if p.store.Has(p.desc) {
-		return p.Discard()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.committed {
+		return nil
 	}
 	f, err := os.OpenFile(p.path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.store.name(f, p.path, p.desc.Digest), f.Close())
+	err = errors.Join(p.store.name(f, p.path, p.desc.Digest), f.Close())
+	p.committed = err == nil
+	return err
 }
 
 // Discard drops the bytes. After Commit it does nothing.

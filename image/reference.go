@@ -15,6 +15,8 @@ const (
 	// embeddedFull keeps that name out of any registry's hands (RFC 9476 and
 	// ICANN keep .internal out of the DNS).
 	embeddedFull = "berth.internal/toolbox"
+	// hubToolbox is what the short name would mean otherwise.
+	hubToolbox = "docker.io/library/toolbox"
 	// maxReference bounds a reference: a name has at most 255 characters, a
 	// tag 128, a digest 71.
 	maxReference = 512
@@ -33,6 +35,9 @@ type Reference struct {
 func ParseReference(s string) (Reference, error) {
 	if len(s) > maxReference {
 		return Reference{}, fmt.Errorf("image reference of %d characters is longer than %d: %w", len(s), maxReference, errdefs.ErrInvalidArgument)
+	}
+	if _, err := digest.Parse(s); err == nil {
+		return Reference{}, fmt.Errorf("image reference %q is a digest without a repository: %w", s, errdefs.ErrInvalidArgument)
 	}
 	if s == embeddedShort || strings.HasPrefix(s, embeddedShort+":") || strings.HasPrefix(s, embeddedShort+"@") {
 		s = embeddedFull + strings.TrimPrefix(s, embeddedShort)
@@ -61,6 +66,9 @@ func (r Reference) String() string { return r.named.String() }
 func (r Reference) Familiar() string {
 	if rest, ok := strings.CutPrefix(r.named.String(), embeddedFull); ok && (rest[0] == ':' || rest[0] == '@') {
 		return embeddedShort + rest
+	}
+	if r.Repository() == hubToolbox { // its short form is the embedded one's
+		return r.named.String()
 	}
 	return reference.FamiliarString(r.named)
 }

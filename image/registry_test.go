@@ -31,12 +31,10 @@ type server struct {
 	host string
 	// hook, if it returns true, answered the request.
 	hook func(w http.ResponseWriter, r *http.Request) bool
-	// gets counts GET requests by path.
-	gets map[string]int
 }
 
 func newServer(t testing.TB) *server {
-	s := &server{t: t, gets: map[string]int{}}
+	s := &server{t: t}
 	h := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.hook != nil && s.hook(w, r) {

@@ -91,6 +91,12 @@ func serverMessage(body []byte) string {
 	return " (" + printable + ")"
 }
 
+// refusesRange says that a registry does not serve the rest of a blob alone.
+func refusesRange(err error) bool {
+	var status remoteerrors.ErrUnexpectedStatus
+	return errors.As(err, &status) && status.StatusCode == http.StatusRequestedRangeNotSatisfiable
+}
+
 // permanent says that trying again cannot help.
 func permanent(err error) bool {
 	var status remoteerrors.ErrUnexpectedStatus

@@ -116,7 +116,8 @@ type body struct {
 	rc     io.ReadCloser // nil between connections
 	cancel context.CancelCauseFunc
 	stall  *time.Timer
-	failed int // attempts since the last progress
+	failed int  // attempts since the last progress
+	whole  bool // the registry refuses ranges: read from the start
 }
 
 // Read implements io.Reader.
@@ -137,6 +138,10 @@ func (b *body) Read(p []byte) (int, error) {
 		b.disconnect()
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
+		}
+		if b.offset > 0 && !b.whole && refusesRange(err) {
+			b.whole = true
+			continue
 		}
 		b.failed++
 		if context.Cause(b.ctx) != nil || b.failed >= maxAttempts || permanent(err) {
@@ -169,21 +174,33 @@ func (b *body) connect() error {
 		cancel(nil)
 		return err
 	}
-	if b.offset > 0 {
-		s, ok := rc.(io.Seeker)
-		if !ok {
-			err = errors.New("the registry client cannot resume")
-		} else {
-			_, err = s.Seek(b.offset, io.SeekStart)
-		}
-		if err != nil {
-			cancel(nil)
-			return errors.Join(err, rc.Close())
-		}
-	}
 	b.rc, b.cancel = rc, cancel
 	b.stall = time.AfterFunc(b.repo.stall, func() { cancel(errStalled) })
-	return nil
+	return b.skip()
+}
+
+// skip goes to the offset: by a range, or by reading what is not wanted.
+func (b *body) skip() error {
+	if b.offset == 0 {
+		return nil
+	}
+	if b.whole {
+		for left := b.offset; left > 0; {
+			n, err := io.CopyN(io.Discard, b.rc, min(left, 1<<20))
+			if err != nil {
+				return err
+			}
+			left -= n
+			b.stall.Reset(b.repo.stall)
+		}
+		return nil
+	}
+	s, ok := b.rc.(io.Seeker)
+	if !ok {
+		return errors.New("the registry client cannot resume")
+	}
+	_, err := s.Seek(b.offset, io.SeekStart)
+	return err
 }
 
 func (b *body) disconnect() {
