@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -160,7 +161,7 @@ func sleep(e *env) error {
 	var total time.Duration
 	for _, a := range e.args {
 		if a == "inf" || a == "infinity" {
-			select {}
+			time.Sleep(math.MaxInt64)
 		}
 		d, err := time.ParseDuration(a)
 		if err != nil {

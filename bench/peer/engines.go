@@ -1,0 +1,105 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Berth starts bin/berthd with everything below dir.
+func Berth(ctx context.Context, bin, dir string) (*Engine, error) {
+	e := &Engine{Name: "berth", Ours: true, Image: "toolbox"}
+	e.argv = []string{filepath.Join(bin, "berth")}
+	e.env = []string{"BERTH_ROOT=" + filepath.Join(dir, "root"), "BERTH_RUN=" + filepath.Join(dir, "run")}
+	if _, err := e.daemon(dir, exec.Command(filepath.Join(bin, "berthd"))); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	if err := waitFor(ctx, "berthd", func() error { _, err := e.Output("version"); return err }); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e.identify()
+}
+
+// Docker starts a dockerd of its own, without networks, everything below dir.
+func Docker(ctx context.Context, dir, archive string) (*Engine, error) {
+	const remedy = "apt-get install docker.io"
+	// Debian's client next to Debian's daemon, if both are there.
+	client := "/usr/bin/docker"
+	if _, err := os.Stat(client); err != nil {
+		if client, err = find("docker", remedy); err != nil {
+			return nil, err
+		}
+	}
+	dockerd, err := find("dockerd", remedy)
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "daemon.json")
+	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
+		return nil, err
+	}
+	socket := "unix://" + filepath.Join(dir, "docker.sock")
+	e := &Engine{Name: "docker", Image: "toolbox:latest"}
+	e.argv = []string{client, "--host", socket}
+	e.env = []string{"DOCKER_CONFIG=" + filepath.Join(dir, "client"), "DOCKER_CONTEXT=", "DOCKER_HOST="}
+	e.leaveNoCgroup("docker")
+	daemon, err := e.daemon(dir, exec.Command(dockerd, "--config-file", config, "--host", socket,
+		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
+		"--pidfile", filepath.Join(dir, "docker.pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false"))
+	if err != nil {
+		return nil, err
+	}
+	if err := waitFor(ctx, "dockerd", func() error { _, err := e.Output("version"); return err }); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	e.Daemons = append(e.Daemons, childrenOf(daemon.Process.Pid)...) // its containerd
+	if _, err := e.Output("load", "--input", archive); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e.identify()
+}
+
+// Podman has no daemon; its stores are below dir.
+func Podman(_ context.Context, dir, archive string) (*Engine, error) {
+	program, err := find("podman", "apt-get install podman")
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Name: "podman", Image: "docker.io/library/toolbox:latest"}
+	// Podman raises the limits of open files and processes, which not every root may.
+	e.run = []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}
+	e.argv = []string{
+		program, "--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"),
+		"--tmpdir", filepath.Join(dir, "tmp"), "--cgroup-manager", "cgroupfs", "--events-backend", "file",
+	}
+	e.leaveNoCgroup("libpod_parent")
+	e.rm = []string{"--time", "0"}
+	view, err := OnlyCgroup1()
+	if err != nil {
+		return nil, err
+	}
+	e.On, e.note = view.Thread, view.Note
+	e.stop = append(e.stop, func() error {
+		defer view.Close()
+		_, err := e.Output("rm", "--all", "--force", "--time", "0")
+		return err
+	})
+	if _, err := e.Output("load", "--input", archive); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e.identify()
+}
+
+// identify asks for the version.
+func (e *Engine) identify() (*Engine, error) {
+	v, err := e.Output("--version")
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	line, _, _ := strings.Cut(v, "\n")
+	e.Version = line + e.note
+	return e, nil
+}

@@ -1,0 +1,68 @@
+package linux
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// MountThread is a thread with a mount namespace of its own. Programs that are
+// started on it see the mounts as it does; the rest of the process does not.
+type MountThread struct {
+	work  chan func()
+	ended sync.WaitGroup
+}
+
+// NewMountThread starts a thread, gives it a private copy of the mounts and runs
+// change on it, which may unmount and mount (unshare(2) CLONE_NEWNS). The
+// caller closes it.
+func NewMountThread(change func() error) (*MountThread, error) {
+	t := &MountThread{work: make(chan func())}
+	ready := make(chan error)
+	t.ended.Go(func() {
+		// Never unlocked: the thread dies with the goroutine, and its mounts with it.
+		runtime.LockOSThread()
+		err := unshareMounts()
+		if err == nil {
+			err = change()
+		}
+		ready <- err
+		for f := range t.work {
+			f()
+		}
+	})
+	if err := <-ready; err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func unshareMounts() error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return os.NewSyscallError("unshare CLONE_NEWNS", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	return nil
+}
+
+// Do runs f on the thread and returns when it has.
+func (t *MountThread) Do(f func()) {
+	done := make(chan struct{})
+	t.work <- func() {
+		defer close(done)
+		f()
+	}
+	<-done
+}
+
+// Close ends the thread.
+func (t *MountThread) Close() {
+	close(t.work)
+	t.ended.Wait()
+}
