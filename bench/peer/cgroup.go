@@ -65,7 +65,7 @@ func cgroupsOf(name string) []string {
 	return found
 }
 
-// leaveNoCgroup has Close remove the empty cgroup that an engine leaves, unless
+// leaveNoCgroup has Close remove the cgroups that an engine leaves, unless
 // it is there already: then another instance of the engine made it.
 func (e *Engine) leaveNoCgroup(name string) {
 	present := cgroupsOf(name)
@@ -73,9 +73,24 @@ func (e *Engine) leaveNoCgroup(name string) {
 		var errs []error
 		for _, dir := range cgroupsOf(name) {
 			if !slices.Contains(present, dir) {
-				errs = append(errs, os.Remove(dir))
+				errs = append(errs, removeCgroup(dir))
 			}
 		}
 		return errors.Join(errs...)
 	})
+}
+
+// removeCgroup removes a cgroup and those below it.
+func removeCgroup(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if e.IsDir() {
+			errs = append(errs, removeCgroup(filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(append(errs, os.Remove(dir))...)
 }

@@ -63,14 +63,13 @@ func run(ctx context.Context, runDir, bundle, id string) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, c.Delete(ctx)) }()
 	files := c.IO()
 	var copying sync.WaitGroup
 	copying.Go(func() { _, _ = io.Copy(os.Stdout, files.Stdout) }) // as cat to a closed pipe: nobody reads it
 	copying.Go(func() { _, _ = io.Copy(os.Stderr, files.Stderr) })
 	exit, err := c.Wait(ctx)
 	// The keeper's ends of the pipes close with it; then all output is here.
-	err = errors.Join(err, c.Release())
+	err = errors.Join(err, c.Delete(ctx))
 	copying.Wait()
 	return exit.Code, err
 }
