@@ -92,20 +92,33 @@ func (a *assembler) place(t target) label {
 	return l
 }
 
-// tree finds the step of the accumulator's value by halving. A single value
-// within one step's takes one comparison.
+// tree finds the step of the accumulator's value by halving.
 func (a *assembler) tree(f []step) label {
-	switch {
-	case len(f) == 1:
-		return a.place(f[0].to)
-	case len(f) == 3 && f[0].to == f[2].to && f[2].from == f[1].from+1:
-		other := a.place(f[0].to)
-		return a.branch(jumpEqual, uint32(f[1].from), a.place(f[1].to), other)
+	var spans [][]step
+	for len(f) > 0 {
+		n := 1
+		if len(f) >= 3 && f[0].to == f[2].to && f[2].from == f[1].from+1 {
+			n = 3 // a single value within a step takes one comparison
+		}
+		spans = append(spans, f[:n])
+		f = f[n:]
 	}
-	mid := len(f) / 2
-	upper := a.tree(f[mid:])
-	lower := a.tree(f[:mid])
-	return a.branch(jumpAtLeast, uint32(f[mid].from), upper, lower)
+	return a.halve(spans)
+}
+
+func (a *assembler) halve(spans [][]step) label {
+	if len(spans) > 1 {
+		mid := len(spans) / 2
+		upper := a.halve(spans[mid:])
+		lower := a.halve(spans[:mid])
+		return a.branch(jumpAtLeast, uint32(spans[mid][0].from), upper, lower)
+	}
+	f := spans[0]
+	l := a.place(f[0].to)
+	if len(f) == 3 {
+		l = a.branch(jumpEqual, uint32(f[1].from), a.place(f[1].to), l)
+	}
+	return l
 }
 
 // chain writes rules one after the other, the last first.

@@ -87,7 +87,7 @@ func (a *assembler) numbers(e entry, rules *ruleset) []step {
 		calls := rules.forABI(b)
 		if first, ok := firstNew(b, calls); ok && !rules.dflt.permits() {
 			f = paint(f, first, lastOf(b), retENOSYS)
-			if e.audit == auditAMD64 { // -1 has the bit of x32, but a tracer uses it to skip a call
+			if b == amd64 { // -1 has the bit of x32, but a tracer uses it to skip a call
 				f = paint(f, math.MaxUint32, math.MaxUint32, retENOSYS)
 			}
 		}
@@ -104,22 +104,24 @@ func (a *assembler) numbers(e entry, rules *ruleset) []step {
 }
 
 // firstNew is the number after the highest that the profile names, leaving out
-// the calls that an abi numbers apart.
-func firstNew(b abi, calls map[uint32][]rule) (uint64, bool) {
-	var highest uint32
+// the calls that an abi numbers apart; false if it names no other.
+func firstNew(b abi, calls map[uint32][]rule) (first uint64, ok bool) {
 	for nr := range calls {
 		if b == x32 && nr >= x32Own && nr < x32Own+36 || b == arm && nr >= armPrivate {
 			continue
 		}
-		highest = max(highest, nr)
+		first, ok = max(first, uint64(nr)+1), true
 	}
-	return uint64(highest) + 1, len(calls) > 0
+	return first, ok
 }
 
 // lastOf is the last number that can be a call of the abi.
 func lastOf(b abi) uint64 {
-	if b == amd64 {
+	switch b {
+	case amd64:
 		return x32Bit - 1
+	case x32:
+		return math.MaxUint32 - 1
 	}
 	return math.MaxUint32
 }

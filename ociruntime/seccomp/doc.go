@@ -18,8 +18,9 @@
 //     named twice, each comparison is a rule of its own: they are alternatives.
 //   - A call newer than every call that the profile names gets ENOSYS, so that
 //     programs fall back to an older one, unless the default action permits.
-//   - On 386, a rule without arguments for a call that socketcall(2) or ipc(2)
-//     also reach covers that way in too.
+//   - On 386, a rule for a call that socketcall(2) or ipc(2) also reach covers
+//     that way in too. As a filter cannot see arguments there, a rule on them
+//     that forbids forbids all, and one that permits permits nothing.
 //   - A call of an architecture that the profile does not list kills the thread.
 //
 // # Shape of the program

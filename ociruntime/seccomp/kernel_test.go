@@ -92,3 +92,26 @@ func kernelChild() {
 	try("personality(query)", "personality", 0, 0xffffffff)
 	fmt.Print(b.String())
 }
+
+// BenchmarkLoad loads the default profile in a thread of its own, which then ends.
+func BenchmarkLoad(b *testing.B) {
+	f, err := Compile(defaultProfile(b), runtime.GOARCH)
+	if err != nil {
+		b.Fatal(err)
+	}
+	program := f.Bytes()
+	for b.Loop() {
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends with its filter
+			err := linux.SetNoNewPrivs()
+			if err == nil {
+				_, err = linux.LoadSeccomp(program, f.Flags)
+			}
+			done <- err
+		}()
+		if err := <-done; err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package seccomp
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -69,7 +70,7 @@ func abiOfCall(p *specs.LinuxSeccomp, goarch string, d data) (abi, bool) {
 	switch {
 	case goarch == "amd64" && d.arch == auditAMD64:
 		if d.nr&x32Bit != 0 || d.nr>>31 != 0 {
-			if d.nr == ^uint32(0) && !listed(specs.ArchX32) {
+			if d.nr == ^uint32(0) {
 				return amd64, true
 			}
 			return x32, listed(specs.ArchX32)
@@ -87,28 +88,28 @@ func abiOfCall(p *specs.LinuxSeccomp, goarch string, d data) (abi, bool) {
 
 // isNew reports that nr is above all numbers named, among those that count.
 func isNew(p *specs.LinuxSeccomp, b abi, nr uint32) bool {
-	any := false
+	ordinary := false
 	for _, c := range p.Syscalls {
 		for _, name := range c.Names {
 			n, ok := b.number(name)
 			if !ok {
 				continue
 			}
-			any = true
 			apart := b == x32 && n-x32Bit >= 512 && n-x32Bit <= 547 || b == arm && n >= 0xf0000
 			if n == nr || !apart && n > nr {
 				return false
 			}
+			ordinary = ordinary || !apart
 		}
 	}
-	return any
+	return ordinary
 }
 
 // firstMatch collects the rules of the call, then applies them.
 func firstMatch(t testing.TB, p *specs.LinuxSeccomp, dflt action, b abi, d data) action {
 	t.Helper()
 	var all []rule
-	add := func(name string, only *specs.LinuxSeccompArg) {
+	rulesOf := func(name string) (rules []rule) {
 		for _, c := range p.Syscalls {
 			act, err := actionOf(c.Action, c.ErrnoRet)
 			if err != nil {
@@ -117,36 +118,47 @@ func firstMatch(t testing.TB, p *specs.LinuxSeccomp, dflt action, b abi, d data)
 			if act == dflt || !slices.Contains(c.Names, name) {
 				continue
 			}
-			if only != nil {
-				// only the rule that counts, and only if it has no arguments
-				if len(c.Args) == 0 {
-					all = append(all, rule{[]specs.LinuxSeccompArg{*only}, act})
-					return
-				}
-				continue
-			}
 			seen := map[uint]int{}
 			for _, a := range c.Args {
 				seen[a.Index]++
 			}
 			if len(seen) == len(c.Args) {
-				all = append(all, rule{c.Args, act})
+				rules = append(rules, rule{c.Args, act})
 				continue
 			}
 			for _, a := range c.Args {
-				all = append(all, rule{[]specs.LinuxSeccompArg{a}, act})
+				rules = append(rules, rule{[]specs.LinuxSeccompArg{a}, act})
+			}
+		}
+		return rules
+	}
+	multiplexed := func(name string, index int, mask uint64) {
+		which := []specs.LinuxSeccompArg{{Op: specs.OpMaskedEqual, Value: mask, ValueTwo: uint64(index)}}
+		rules := rulesOf(name)
+		for _, r := range rules {
+			if len(r.when) == 0 {
+				all = append(all, rule{which, r.act})
+				return
+			}
+		}
+		for _, r := range rules {
+			if r.act != retAllow && r.act != retLog && r.act&^0xffff != retTrace {
+				all = append(all, rule{which, r.act})
+				return
 			}
 		}
 	}
 	for _, row := range syscalls {
 		if row.nr[b] >= 0 && uint32(row.nr[b]) == d.nr {
-			add(row.name, nil)
-			if b == x86 && (row.name == "socketcall" || row.name == "ipc") {
-				m := multiplexed[slices.Index([]string{"socketcall", "ipc"}, row.name)]
-				for i, name := range m.calls {
-					if name != "" {
-						add(name, &specs.LinuxSeccompArg{Op: specs.OpMaskedEqual, Value: m.mask, ValueTwo: uint64(i)})
-					}
+			all = append(all, rulesOf(row.name)...)
+			if b == x86 && row.name == "socketcall" {
+				for i, name := range socketcalls {
+					multiplexed(name, i, 1<<32-1)
+				}
+			}
+			if b == x86 && row.name == "ipc" {
+				for name, i := range ipcCalls {
+					multiplexed(name, i, 1<<16-1)
 				}
 			}
 		}
@@ -163,6 +175,16 @@ func firstMatch(t testing.TB, p *specs.LinuxSeccomp, dflt action, b abi, d data)
 	}
 	return dflt
 }
+
+// socketcalls and ipcCalls are linux/net.h's and linux/ipc.h's numbers.
+var (
+	socketcalls = strings.Fields(`- socket bind connect listen accept getsockname getpeername socketpair send recv
+		sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg`)
+	ipcCalls = map[string]int{
+		"semop": 1, "semget": 2, "semctl": 3, "semtimedop": 4, "msgsnd": 11, "msgrcv": 12,
+		"msgget": 13, "msgctl": 14, "shmat": 21, "shmdt": 22, "shmget": 23, "shmctl": 24,
+	}
+)
 
 func holds(c specs.LinuxSeccompArg, v uint64, b abi) bool {
 	want := c.Value

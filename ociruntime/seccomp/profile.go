@@ -220,12 +220,15 @@ func (s *ruleset) forABI(a abi) map[uint32][]rule {
 	for _, m := range multiplexed {
 		nr, _ := a.number(m.call)
 		for i, name := range m.calls {
+			// Behind a pointer the filter cannot see arguments: a rule that
+			// forbids some forbids all, one that permits some permits none.
 			direct := s.rules[name]
-			if len(direct) != 1 || len(direct[0].when) != 0 {
+			r := slices.IndexFunc(direct, func(r rule) bool { return len(r.when) == 0 || !r.act.permits() })
+			if r < 0 {
 				continue
 			}
 			which := specs.LinuxSeccompArg{Index: 0, Op: specs.OpMaskedEqual, Value: m.mask, ValueTwo: uint64(i)}
-			calls[nr] = merge(calls[nr], []rule{{[]specs.LinuxSeccompArg{which}, direct[0].act}})
+			calls[nr] = merge(calls[nr], []rule{{[]specs.LinuxSeccompArg{which}, direct[r].act}})
 		}
 	}
 	return calls
