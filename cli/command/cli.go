@@ -1,0 +1,72 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"berth/cli/client"
+	"berth/cli/launch"
+
+	"github.com/moby/term"
+)
+
+// CLI is what a command is given: its streams, its settings and the way to the daemon.
+type CLI struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Version is the version of this build.
+	Version string
+	// Settings say where the daemon is; flags before the command change them.
+	Settings launch.Settings
+
+	client *client.Client
+}
+
+// Client connects to berthd, which is started if it does not run. The first call
+// connects; later calls return the same client.
+func (c *CLI) Client(ctx context.Context) (*client.Client, error) {
+	if c.client != nil {
+		return c.client, nil
+	}
+	api := client.New(c.Settings.Socket(), "berth/"+c.Version)
+	if err := c.Connect(ctx, api); err != nil {
+		return nil, err
+	}
+	c.client = api
+	return api, nil
+}
+
+// Connect makes sure that somebody listens at the client's socket.
+func (c *CLI) Connect(ctx context.Context, api *client.Client) error {
+	return launch.Ensure(ctx, api, c.Settings)
+}
+
+// Warn prints an error that does not end the command.
+func (c *CLI) Warn(err error) {
+	fmt.Fprintf(c.Err, "berth: %s\n", strings.TrimSpace(err.Error()))
+}
+
+// Terminal returns the file of a stream that is a terminal, else nil.
+func Terminal(stream any) *os.File {
+	f, ok := stream.(*os.File)
+	if !ok || !term.IsTerminal(f.Fd()) {
+		return nil
+	}
+	return f
+}
+
+// Width is the number of columns of the terminal behind a stream, 0 if it is none.
+func Width(stream any) int {
+	f := Terminal(stream)
+	if f == nil {
+		return 0
+	}
+	size, err := term.GetWinsize(f.Fd())
+	if err != nil {
+		return 0
+	}
+	return int(size.Width)
+}
