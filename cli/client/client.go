@@ -68,24 +68,7 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 		return err
 	}
 	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
-	if err != nil {
-		return r.explain(fmt.Errorf("read the answer of berthd to %s %s: %w", method, path, err))
-	}
-	if len(data) > maxAnswer {
-		return fmt.Errorf("read the answer of berthd to %s %s: it is longer than %d bytes", method, path, maxAnswer)
-	}
-	switch out := out.(type) {
-	case nil:
-		return nil
-	case *[]byte:
-		*out = data
-		return nil
-	}
-	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("decode the answer of berthd to %s %s: %w", method, path, err)
-	}
-	return nil
+	return r.Decode(out)
 }
 
 // Get is Call with GET and no body.

@@ -14,6 +14,9 @@ import (
 type Error struct {
 	Status  int    // HTTP status
 	Message string // what the user should read
+	// ExitCode is berth's own addition: 126 or 127 when a container's command
+	// could not be started, else 0.
+	ExitCode int
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -71,7 +74,8 @@ func (a *Answer) error(q request) error {
 		return a.explain(fmt.Errorf("read the error that berthd answers to %s %s: %w", q.method, q.path, err))
 	}
 	var m struct {
-		Message string `json:"message"`
+		Message  string `json:"message"`
+		ExitCode int    `json:"exitCode"`
 	}
 	if json.Unmarshal(data, &m) != nil || m.Message == "" {
 		m.Message = strings.TrimSpace(string(data))
@@ -79,5 +83,5 @@ func (a *Answer) error(q request) error {
 	if m.Message == "" {
 		m.Message = fmt.Sprintf("berthd answers %d to %s %s", a.status, q.method, q.path)
 	}
-	return &Error{Status: a.status, Message: m.Message}
+	return &Error{Status: a.status, Message: m.Message, ExitCode: m.ExitCode}
 }

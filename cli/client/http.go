@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -108,6 +109,32 @@ func (a *Answer) Read(p []byte) (int, error) {
 		err = a.explain(&LostError{err})
 	}
 	return n, err
+}
+
+// Decode reads the whole body and decodes it into out. A *[]byte gets it as it
+// is; nil drops it.
+func (a *Answer) Decode(out any) error {
+	data, err := io.ReadAll(io.LimitReader(a, maxAnswer+1))
+	if err != nil {
+		return a.explain(fmt.Errorf("read the answer of berthd: %w", err))
+	}
+	if len(data) == 0 && out != nil {
+		return &LostError{io.ErrUnexpectedEOF} // a daemon that stops ends its answers
+	}
+	if len(data) > maxAnswer {
+		return fmt.Errorf("read the answer of berthd: it is longer than %d bytes", maxAnswer)
+	}
+	switch out := out.(type) {
+	case nil:
+		return nil
+	case *[]byte:
+		*out = data
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("decode the answer of berthd: %w", err)
+	}
+	return nil
 }
 
 // Close ends the exchange. The connection is kept if the body was read to its end.

@@ -123,6 +123,9 @@ type CreateResponse struct {
 type WaitResponse struct {
 	StatusCode int
 	Error      *struct{ Message string }
+	// OOMKilled is berth's own addition: a container that removes itself cannot
+	// be inspected when it has ended.
+	OOMKilled bool
 }
 
 // Inspect is the part of container.InspectResponse that commands decide by.

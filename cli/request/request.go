@@ -106,7 +106,7 @@ func (f *Flags) setProcess(r *client.CreateRequest) error {
 
 func (f *Flags) setEnvironment(r *client.CreateRequest) (err error) {
 	p := &f.process
-	if r.Env, err = environment(p.envFiles, p.env); err != nil {
+	if r.Env, err = Environment(p.envFiles, p.env); err != nil {
 		return err
 	}
 	if r.Labels, err = labels(p.labelFiles, p.labels); err != nil {

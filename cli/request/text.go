@@ -33,8 +33,9 @@ func readFile(flag, path string) ([]byte, error) {
 	return data, nil
 }
 
-// environment puts variables of files before those of flags, so that flags win.
-func environment(files, flags []string) ([]string, error) {
+// Environment joins the variables of files and flags. Those of flags come last,
+// so that they win; a name without a value takes ours or is left out.
+func Environment(files, flags []string) ([]string, error) {
 	var env []string
 	for _, path := range files {
 		lines, err := fileLines("env-file", path)

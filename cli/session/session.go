@@ -69,26 +69,27 @@ func (s *Session) Run(ctx context.Context, conn *client.Hijacked) error {
 		// Any other error means that the process takes no more input; that its
 		// output goes on is normal (`yes | berth run -i IMAGE head`).
 	}()
-	err := s.output(conn)
+	err := CopyOutput(conn, s.TTY, s.Out, s.Err)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-func (s *Session) output(conn *client.Hijacked) error {
-	out, stderr := s.Out, s.Err
-	if out == nil {
-		out = io.Discard
+// CopyOutput copies a process's output to its end: one raw stream of a terminal,
+// else frames that name stdout or stderr. A nil writer drops its stream.
+func CopyOutput(from io.Reader, tty bool, stdout, stderr io.Writer) error {
+	if stdout == nil {
+		stdout = io.Discard
 	}
 	if stderr == nil {
 		stderr = io.Discard
 	}
 	var err error
-	if s.TTY {
-		_, err = io.Copy(out, conn)
+	if tty {
+		_, err = io.Copy(stdout, from)
 	} else {
-		_, err = stdcopy.StdCopy(out, stderr, conn)
+		_, err = stdcopy.StdCopy(stdout, stderr, from)
 	}
 	return err
 }
