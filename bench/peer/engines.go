@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Berth starts bin/berthd with everything below dir.
-func Berth(ctx context.Context, bin, dir string) (*Engine, error) {
+// Berth starts bin/berthd with everything below d.
+func Berth(ctx context.Context, bin string, d Dirs) (*Engine, error) {
 	e := &Engine{Name: "berth", Ours: true, Image: "toolbox"}
 	e.argv = []string{filepath.Join(bin, "berth")}
-	e.env = []string{"BERTH_ROOT=" + filepath.Join(dir, "root"), "BERTH_RUN=" + filepath.Join(dir, "run")}
-	if _, err := e.daemon(dir, exec.Command(filepath.Join(bin, "berthd"))); err != nil {
+	e.env = []string{"BERTH_ROOT=" + filepath.Join(d.Store, "root"), "BERTH_RUN=" + filepath.Join(d.Run, "run")}
+	if _, err := e.daemon(d.Store, exec.Command(filepath.Join(bin, "berthd"))); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	if err := waitFor(ctx, "berthd", func() error { _, err := e.Output("version"); return err }); err != nil {
@@ -23,8 +23,8 @@ func Berth(ctx context.Context, bin, dir string) (*Engine, error) {
 	return e.identify()
 }
 
-// Docker starts a dockerd of its own, without networks, everything below dir.
-func Docker(ctx context.Context, dir, archive string) (*Engine, error) {
+// Docker starts a dockerd of its own, without networks, everything below d.
+func Docker(ctx context.Context, d Dirs, archive string) (*Engine, error) {
 	const remedy = "apt-get install docker.io"
 	// Debian's client next to Debian's daemon, if both are there.
 	client := "/usr/bin/docker"
@@ -37,18 +37,18 @@ func Docker(ctx context.Context, dir, archive string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := filepath.Join(dir, "daemon.json")
+	config := filepath.Join(d.Store, "daemon.json")
 	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
 		return nil, err
 	}
-	socket := "unix://" + filepath.Join(dir, "docker.sock")
+	socket := "unix://" + filepath.Join(d.Run, "docker.sock")
 	e := &Engine{Name: "docker", Image: "toolbox:latest"}
 	e.argv = []string{client, "--host", socket}
-	e.env = []string{"DOCKER_CONFIG=" + filepath.Join(dir, "client"), "DOCKER_CONTEXT=", "DOCKER_HOST="}
+	e.env = []string{"DOCKER_CONFIG=" + filepath.Join(d.Store, "client"), "DOCKER_CONTEXT=", "DOCKER_HOST="}
 	e.leaveNoCgroup("docker")
-	daemon, err := e.daemon(dir, exec.Command(dockerd, "--config-file", config, "--host", socket,
-		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
-		"--pidfile", filepath.Join(dir, "docker.pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false"))
+	daemon, err := e.daemon(d.Store, exec.Command(dockerd, "--config-file", config, "--host", socket,
+		"--data-root", filepath.Join(d.Store, "data"), "--exec-root", filepath.Join(d.Run, "exec"),
+		"--pidfile", filepath.Join(d.Run, "docker.pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false"))
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,8 @@ func Docker(ctx context.Context, dir, archive string) (*Engine, error) {
 	return e.identify()
 }
 
-// Podman has no daemon; its stores are below dir.
-func Podman(_ context.Context, dir, archive string) (*Engine, error) {
+// Podman has no daemon; its stores are below d.
+func Podman(_ context.Context, d Dirs, archive string) (*Engine, error) {
 	program, err := find("podman", "apt-get install podman")
 	if err != nil {
 		return nil, err
@@ -72,8 +72,8 @@ func Podman(_ context.Context, dir, archive string) (*Engine, error) {
 	// Podman raises the limits of open files and processes, which not every root may.
 	e.run = []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}
 	e.argv = []string{
-		program, "--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"),
-		"--tmpdir", filepath.Join(dir, "tmp"), "--cgroup-manager", "cgroupfs", "--events-backend", "file",
+		program, "--root", filepath.Join(d.Store, "root"), "--runroot", filepath.Join(d.Run, "run"),
+		"--tmpdir", filepath.Join(d.Run, "tmp"), "--cgroup-manager", "cgroupfs", "--events-backend", "file",
 	}
 	e.leaveNoCgroup("libpod_parent")
 	e.rm = []string{"--time", "0"}

@@ -46,6 +46,12 @@ func (e *Engine) RunArgs(args ...string) []string {
 	return append(append([]string{"run"}, e.run...), args...)
 }
 
+// Dirs are where an engine keeps everything.
+type Dirs struct {
+	Store string // images and containers
+	Run   string // sockets and what else lasts as long as a container
+}
+
 // NotInstalledError says that an engine is missing and how to get it.
 type NotInstalledError struct{ Program, Remedy string }
 

@@ -21,7 +21,8 @@ import (
 type bench struct {
 	options
 	meter   *measure.Meter
-	dir     string // everything is below it
+	dir     string // what the engines store
+	runDir  string // what they need while they run
 	archive string // the toolbox image
 }
 
@@ -118,7 +119,7 @@ func (b *bench) bundle(ctx context.Context) error {
 
 func (b *bench) runtimes(ours, dir string, view *peer.View) (rows []*row, missing []error) {
 	rows = []*row{{name: "berth's runtime", ours: true, command: func(i int) *exec.Cmd {
-		return exec.Command(ours, filepath.Join(b.dir, "ours"), dir, "bench-berth-"+strconv.Itoa(i))
+		return exec.Command(ours, filepath.Join(b.runDir, "ours"), dir, "bench-berth-"+strconv.Itoa(i))
 	}}}
 	for _, name := range []string{"crun", "runc"} {
 		path, err := peer.Program(name)
@@ -126,7 +127,7 @@ func (b *bench) runtimes(ours, dir string, view *peer.View) (rows []*row, missin
 			missing = append(missing, err)
 			continue
 		}
-		root := filepath.Join(b.dir, name)
+		root := filepath.Join(b.runDir, name)
 		r := &row{name: name, command: func(i int) *exec.Cmd {
 			return exec.Command(path, "--root", root, "run", "--bundle", dir, "bench-"+name+"-"+strconv.Itoa(i))
 		}}
@@ -180,17 +181,17 @@ func (b *bench) engines(ctx context.Context) (err error) {
 	}()
 	for _, s := range []struct {
 		name  string
-		start func(dir string) (*peer.Engine, error)
+		start func(d peer.Dirs) (*peer.Engine, error)
 	}{
-		{"berth", func(dir string) (*peer.Engine, error) { return peer.Berth(ctx, b.bin, dir) }},
-		{"docker", func(dir string) (*peer.Engine, error) { return peer.Docker(ctx, dir, b.archive) }},
-		{"podman", func(dir string) (*peer.Engine, error) { return peer.Podman(ctx, dir, b.archive) }},
+		{"berth", func(d peer.Dirs) (*peer.Engine, error) { return peer.Berth(ctx, b.bin, d) }},
+		{"docker", func(d peer.Dirs) (*peer.Engine, error) { return peer.Docker(ctx, d, b.archive) }},
+		{"podman", func(d peer.Dirs) (*peer.Engine, error) { return peer.Podman(ctx, d, b.archive) }},
 	} {
-		dir := filepath.Join(b.dir, s.name)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		d := peer.Dirs{Store: filepath.Join(b.dir, s.name), Run: filepath.Join(b.runDir, s.name)}
+		if err := errors.Join(os.MkdirAll(d.Store, 0o700), os.MkdirAll(d.Run, 0o700)); err != nil {
 			return err
 		}
-		e, err := s.start(dir)
+		e, err := s.start(d)
 		if err != nil {
 			missing = append(missing, fmt.Errorf("%s: %w", s.name, err))
 			continue

@@ -64,13 +64,17 @@ func compare(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.Close(), os.RemoveAll(dir)) }()
+	run, err := os.MkdirTemp(volatile(), "berth-bench-")
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	defer func() { err = errors.Join(err, m.Close(), os.RemoveAll(dir), os.RemoveAll(run)) }()
 	archive, err := writeArchive(dir)
 	if err != nil {
 		return err
 	}
 	machine(os.Stdout)
-	b := bench{options: o, meter: m, dir: dir, archive: archive}
+	b := bench{options: o, meter: m, dir: dir, runDir: run, archive: archive}
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
@@ -87,4 +91,17 @@ func compare(ctx context.Context, o options) (err error) {
 		}
 	}
 	return nil
+}
+
+// volatile is a directory in memory, as /run is on most machines: what engines
+// keep there costs less than on a disk. "" if there is none.
+func volatile() string {
+	const tmpfs = 0x01021994 // TMPFS_MAGIC, statfs(2)
+	for _, dir := range []string{"/run", "/dev/shm"} {
+		var st syscall.Statfs_t
+		if err := syscall.Statfs(dir, &st); err == nil && st.Type == tmpfs {
+			return dir
+		}
+	}
+	return ""
 }
