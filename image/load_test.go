@@ -370,4 +370,3 @@ func FuzzLoad(f *testing.F) {
 		checkClean(t, s)
 	})
 }
-
