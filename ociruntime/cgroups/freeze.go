@@ -1,0 +1,145 @@
+package cgroups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"berth/internal/linux"
+)
+
+// Pause freezes every process of the cgroup and returns when all stand still.
+// If that takes more than 5 seconds, or ctx ends, they run on.
+func (c *Cgroup) Pause(ctx context.Context) error {
+	if err := c.freeze(ctx, true); err != nil {
+		_ = c.setFrozen(false) // the error to report is why it could not be frozen
+		return fmt.Errorf("pause cgroup %s: %w", c.path, err)
+	}
+	return nil
+}
+
+// Resume lets the processes of the cgroup run again. It may be repeated.
+func (c *Cgroup) Resume(ctx context.Context) error {
+	if err := c.freeze(ctx, false); err != nil {
+		return fmt.Errorf("resume cgroup %s: %w", c.path, err)
+	}
+	return nil
+}
+
+// Paused tells whether the cgroup is frozen.
+func (c *Cgroup) Paused() (bool, error) {
+	if c.layout.Unified != "" {
+		n, err := field(c.layout.Unified+c.path+"/cgroup.events", "frozen")
+		return n == 1, err
+	}
+	dir, version := c.dir("freezer")
+	if version == 0 {
+		return false, nil
+	}
+	state, err := linux.ReadControl(dir + "/freezer.state")
+	return strings.TrimSpace(state) == "FROZEN", err
+}
+
+func (c *Cgroup) freeze(ctx context.Context, frozen bool) error {
+	return poll(ctx, freezeWait, func() (bool, error) {
+		// Version 1 needs the write again if a process forked while it was
+		// freezing; for version 2 a further one changes nothing.
+		if err := c.setFrozen(frozen); err != nil {
+			return false, err
+		}
+		now, err := c.Paused()
+		return now == frozen, err
+	})
+}
+
+func (c *Cgroup) setFrozen(frozen bool) error {
+	if c.layout.Unified != "" {
+		value := "0"
+		if frozen {
+			value = "1"
+		}
+		return linux.WriteControl(c.layout.Unified+c.path+"/cgroup.freeze", value)
+	}
+	dir, version := c.dir("freezer")
+	if version == 0 {
+		return unsupported("pause", "this host has no freezer cgroup controller", "mount it or a cgroup v2 hierarchy")
+	}
+	value := "THAWED"
+	if frozen {
+		value = "FROZEN"
+	}
+	return linux.WriteControl(dir+"/freezer.state", value)
+}
+
+// Kill sends SIGKILL to every process of the cgroup and below it, also those
+// being forked and those frozen. It does not wait for them to be reaped. A
+// cgroup that is gone or empty has been killed already.
+func (c *Cgroup) Kill(ctx context.Context) error {
+	err := c.kill(ctx)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("kill cgroup %s: %w", c.path, err)
+	}
+	return nil
+}
+
+func (c *Cgroup) kill(ctx context.Context) error {
+	if c.layout.Unified != "" { // Linux 5.14
+		return linux.WriteControl(c.layout.Unified+c.path+"/cgroup.kill", "1")
+	}
+	// A frozen process cannot fork or end, so its pid stays its own.
+	freezeErr := c.freeze(ctx, true)
+	pids, err := pidsBelow(c.home())
+	for _, pid := range pids {
+		if e := syscall.Kill(pid, syscall.SIGKILL); e != nil && !errors.Is(e, syscall.ESRCH) {
+			err = errors.Join(err, e)
+		}
+	}
+	thawErr := error(nil)
+	if _, version := c.dir("freezer"); version != 0 {
+		thawErr = c.setFrozen(false)
+	}
+	if freezeErr != nil { // some may have been missed: look until none is left
+		return errors.Join(err, thawErr, c.killUnfrozen(ctx))
+	}
+	return errors.Join(err, thawErr)
+}
+
+// killUnfrozen kills whatever it sees until the cgroup is empty.
+func (c *Cgroup) killUnfrozen(ctx context.Context) error {
+	return poll(ctx, freezeWait, func() (bool, error) {
+		pids, err := pidsBelow(c.home())
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // gone meanwhile, or seen again in the next look
+		}
+		return len(pids) == 0, err
+	})
+}
+
+// OOMKilled tells whether the kernel killed a process of the cgroup, or of one
+// below it, for want of memory. It holds until Delete. A host without the memory
+// controller never says so.
+func (c *Cgroup) OOMKilled() (bool, error) {
+	n, err := c.oomKills()
+	if err != nil {
+		return false, fmt.Errorf("read out-of-memory kills of cgroup %s: %w", c.path, err)
+	}
+	return n > 0, nil
+}
+
+func (c *Cgroup) oomKills() (uint64, error) {
+	dir, version := c.dir("memory")
+	switch version {
+	case 1:
+		return field(dir+"/memory.oom_control", "oom_kill")
+	case 2:
+		n, err := field(dir+"/memory.events", "oom_kill")
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, nil // the controller is not enabled for this group
+		}
+		return n, err
+	}
+	return 0, nil
+}

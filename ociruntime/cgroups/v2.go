@@ -1,0 +1,156 @@
+package cgroups
+
+import (
+	"math"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// defaultPeriod is the kernel's scheduling period in microseconds.
+const defaultPeriod = 100_000
+
+func memoryV2(m *specs.LinuxMemory) ([]setting, error) {
+	var out []setting
+	add := func(flag, file, value string) *setting {
+		out = append(out, setting{flag: flag, controller: "memory", file: file, value: value})
+		return &out[len(out)-1]
+	}
+	if isSet(m.Limit) {
+		add("--memory", "memory.max", orMax(*m.Limit))
+	}
+	swap, set, err := swapMax(m)
+	if err != nil {
+		return nil, err
+	}
+	if set {
+		add("--memory-swap", "memory.swap.max", orMax(swap)).optional = swap == -1
+	}
+	if isSet(m.Reservation) {
+		add("--memory-reservation", "memory.low", orMax(*m.Reservation))
+	}
+	switch {
+	case isSet(m.KernelTCP):
+		return nil, needsV1("memory.kernelTCP")
+	case m.Swappiness != nil:
+		return nil, needsV1("--memory-swappiness")
+	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
+		return nil, needsV1("--oom-kill-disable")
+	}
+	return out, nil
+}
+
+// swapMax turns the spec's limit of memory and swap together into version 2's
+// limit of swap alone; -1 is unlimited.
+func swapMax(m *specs.LinuxMemory) (swap int64, set bool, err error) {
+	limit := int64(0)
+	if m.Limit != nil {
+		limit = *m.Limit
+	}
+	if !isSet(m.Swap) {
+		return -1, limit == -1, nil // as version 1: unlimited memory takes swap with it
+	}
+	both := *m.Swap
+	switch {
+	case both == -1, limit == -1:
+		return both, true, nil
+	case limit == 0:
+		return 0, false, invalid("--memory-swap", number(both), "it counts memory and swap together and needs --memory beside it")
+	}
+	return both - limit, true, nil
+}
+
+func cpuV2(c *specs.LinuxCPU) ([]setting, error) {
+	var out []setting
+	add := func(flag, file, value string) {
+		out = append(out, setting{flag: flag, controller: "cpu", file: file, value: value})
+	}
+	idle := c.Idle != nil && *c.Idle == 1
+	if c.Idle != nil {
+		add("cpu.idle", "cpu.idle", number(*c.Idle))
+	}
+	if isSet(c.Shares) && !idle { // an idle group has no weight to set
+		add("--cpu-shares", "cpu.weight", number(cpuWeight(*c.Shares)))
+	}
+	if isSet(c.Quota) || isSet(c.Period) {
+		value := "max"
+		if isSet(c.Quota) && *c.Quota > 0 {
+			value = number(*c.Quota)
+		}
+		flag := "--cpus or --cpu-quota"
+		if isSet(c.Period) {
+			value += " " + number(*c.Period)
+			if !isSet(c.Quota) {
+				flag = "--cpu-period"
+			}
+		}
+		add(flag, "cpu.max", value)
+	}
+	if c.Burst != nil {
+		add("cpu.burst", "cpu.max.burst", number(*c.Burst))
+	}
+	if isSet(c.RealtimePeriod) {
+		return nil, needsV1("--cpu-rt-period")
+	}
+	if isSet(c.RealtimeRuntime) {
+		return nil, needsV1("--cpu-rt-runtime")
+	}
+	return out, nil
+}
+
+// cpuWeight turns version 1's shares (2 to 262144, normally 1024) into version
+// 2's weight (1 to 10000, normally 100) by the curve that meets all three
+// points, as runc 1.3.2, crun 1.23 and Kubernetes do.
+func cpuWeight(shares uint64) uint64 {
+	switch {
+	case shares <= minShares:
+		return 1
+	case shares >= maxShares:
+		return 10000
+	}
+	l := math.Log2(float64(shares))
+	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612-7.0/34)))
+}
+
+func ioV2(b *specs.LinuxBlockIO) ([]setting, error) {
+	var out []setting
+	if isSet(b.LeafWeight) {
+		return nil, needsV1("blockIO.leafWeight")
+	}
+	// BFQ takes version 1's range; io.cost's io.weight has a wider one.
+	weight := func(flag, prefix string, w uint16) {
+		or := setting{flag: flag, controller: "io", file: "io.weight", value: prefix + number(ioWeight(w))}
+		out = append(out, setting{flag: flag, controller: "io", file: "io.bfq.weight", value: prefix + number(w), or: &or})
+	}
+	if isSet(b.Weight) {
+		weight("--blkio-weight", "default ", *b.Weight)
+	}
+	for _, d := range b.WeightDevice {
+		if isSet(d.LeafWeight) {
+			return nil, needsV1("blockIO.weightDevice.leafWeight")
+		}
+		if isSet(d.Weight) {
+			weight("--blkio-weight-device", device(d.Major, d.Minor)+" ", *d.Weight)
+		}
+	}
+	for _, t := range throttles(b) {
+		for _, d := range t.devices {
+			rate := "max"
+			if d.Rate > 0 {
+				rate = number(d.Rate)
+			}
+			out = append(out, setting{flag: t.flag, controller: "io", file: "io.max", value: device(d.Major, d.Minor) + " " + t.v2 + "=" + rate})
+		}
+	}
+	return out, nil
+}
+
+// ioWeight maps 10..1000 onto 1..10000.
+func ioWeight(w uint16) uint64 { return 1 + (uint64(w)-minWeight)*9999/(maxWeight-minWeight) }
+
+// orMax writes -1 as version 2 does.
+func orMax(n int64) string {
+	if n == -1 {
+		return "max"
+	}
+	return number(n)
+}
