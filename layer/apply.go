@@ -124,7 +124,7 @@ func (x *extractor) run() error {
 func (x *extractor) listImplicit() []string {
 	var list []string
 	for path := range x.implicit {
-		f, err := linux.OpenBeneath(x.dirs.root.f, path, linux.O_PATH|syscall.O_DIRECTORY, 0)
+		f, err := linux.OpenBeneath(x.dirs.root.f, path, linux.OPath|syscall.O_DIRECTORY, 0)
 		if err != nil {
 			continue
 		}

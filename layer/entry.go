@@ -203,7 +203,7 @@ func device(hdr *tar.Header) (mode uint32, dev uint64, err error) {
 	if hdr.Typeflag == tar.TypeChar {
 		kind = syscall.S_IFCHR
 	}
-	return mode | kind, linux.Makedev(uint32(hdr.Devmajor), uint32(hdr.Devminor)), nil
+	return mode | kind, linux.Mkdev(uint32(hdr.Devmajor), uint32(hdr.Devminor)), nil
 }
 
 // setMeta sets owner, mode and extended attributes of a file or directory, in

@@ -83,7 +83,7 @@ func libraries() []library {
 		{"golang.org/x/sys/unix", "internal/linux", false, "one room speaks to the kernel"},
 		{"github.com/opencontainers/runtime-spec", "*", true, "the runtime's types, used as they are"},
 		{"github.com/opencontainers/image-spec", "image registry content layer engine spec api/docker test", true, "the image's types, used as they are"},
-		{"github.com/opencontainers/go-digest", "image registry content layer engine api/docker test", true, "compiles a regexp at start: not in berth"},
+		{"github.com/opencontainers/go-digest", "image registry content layer snapshot engine api/docker test", true, "compiles a regexp at start: not in berth"},
 		{"github.com/distribution/reference", "image registry engine api/docker", true, "costs 0.9 ms at start: berthd only"},
 		{"github.com/containerd/containerd/v2", "registry", false, "the registry client; its only importer"},
 		{"github.com/containerd/log", "registry", false, "the registry client's logger, to hand it ours"},

@@ -12,10 +12,6 @@ import (
 // system calls do. The name must be a single path component: then no symbolic
 // link is ever followed, and what is acted on lies in that directory.
 
-// O_PATH opens a file as a mere place: no permission of its own is needed, and
-// it cannot be read or written (open(2)).
-const O_PATH = unix.O_PATH
-
 // FileID tells one file from another on this host.
 type FileID struct{ Dev, Ino uint64 }
 
@@ -24,7 +20,7 @@ type Stat struct {
 	ID       FileID
 	Mode     uint32 // S_IFMT and permission bits, as the kernel has them
 	UID, GID uint32
-	Rdev     uint64 // of a device node, see [Makedev]
+	Rdev     uint64 // of a device node, see [Mkdev]
 	Links    uint64
 	Size     int64 // bytes
 	Disk     int64 // bytes allocated on disk
@@ -107,7 +103,7 @@ func LinkAt(oldDir *os.File, oldName string, dir *os.File, name string) error {
 }
 
 // MknodAt makes a device node, fifo or socket: mode holds the S_IFMT bits and
-// the permissions, which are set exactly (no umask); rdev is as [Makedev] makes it.
+// the permissions, which are set exactly (no umask); rdev is as [Mkdev] makes it.
 func MknodAt(dir *os.File, name string, mode uint32, rdev uint64) error {
 	err := unix.Mknodat(int(dir.Fd()), name, mode&unix.S_IFMT|0o600, int(rdev))
 	if err != nil || mode&0o7777 == 0o600 {
@@ -115,9 +111,6 @@ func MknodAt(dir *os.File, name string, mode uint32, rdev uint64) error {
 	}
 	return ChmodAt(dir, name, mode&0o7777)
 }
-
-// Makedev packs a device's numbers.
-func Makedev(major, minor uint32) uint64 { return unix.Mkdev(major, minor) }
 
 // ChmodAt sets the permission bits (07777) of name; EOPNOTSUPP if it is a
 // symbolic link. fchmodat(2) has no way to refuse links before Linux 6.6, so
@@ -138,9 +131,9 @@ func Chmod(f *os.File, mode uint32) error {
 	return pathErr("chmod", f.Name(), unix.Fchmod(int(f.Fd()), mode&0o7777))
 }
 
-// ChownAt sets the owner of name, of a symbolic link itself.
+// ChownAt sets the owner of name, of a symbolic link itself; of dir if name is empty.
 func ChownAt(dir *os.File, name string, uid, gid uint32) error {
-	return pathErr("chown", name, unix.Fchownat(int(dir.Fd()), name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW))
+	return pathErr("chown", name, unix.Fchownat(int(dir.Fd()), name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH))
 }
 
 // SetMtimeAt sets the modification time of name, of a symbolic link itself,
