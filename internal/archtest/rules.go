@@ -61,7 +61,7 @@ func wrongWay(fromDir string, from room, toDir string, test bool) string {
 	if !ok {
 		return "that is no room"
 	}
-	if under(toDir, "internal/testutil") && !test {
+	if under(toDir, "internal/testutil") && !test && !under(fromDir, "internal/testutil") {
 		return "only tests import testutil"
 	}
 	if test && (from.level >= to.level || under(toDir, "internal")) {

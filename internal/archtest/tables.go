@@ -63,7 +63,7 @@ func bans() []ban {
 	} {
 		all = append(all, ban{"cli", to, clientOnly}, ban{"cmd/berth", to, clientOnly})
 	}
-	for _, to := range []string{"image", "container", "network", "volume", "registry", "content", "layer", "snapshot", "ociruntime"} {
+	for _, to := range []string{"image", "network", "volume", "registry", "content", "layer", "snapshot", "ociruntime"} {
 		all = append(all, ban{"api/docker", to, "a handler calls one verb of the engine, through an interface of its own"})
 	}
 	return all
@@ -91,17 +91,17 @@ func libraries() []library {
 		{"github.com/containerd/platforms", "image", false, "platform choice is the image room's"},
 		{"github.com/containerd/errdefs", "*", true, "error classes"},
 		{"github.com/docker/docker-credential-helpers", "registry", false, "credentials are the registry's"},
-		{"github.com/klauspost/compress", "layer content image", true, "compression is the layer's"},
+		{"github.com/klauspost/compress", "layer content image", true, "compression of layers and of saved images"},
 		{"github.com/moby/moby/api", "api cli engine cmd test container events image network spec volume", true, "the API's types, used as they are"},
 		{"github.com/moby/moby/client/pkg/jsonmessage", "cli", false, "docker's progress output"},
 		{"github.com/moby/profiles/seccomp", "spec ociruntime/seccomp", true, "the default profile"},
 		{"github.com/moby/sys/capability", "internal/linux ociruntime", true, "capability names and sets"},
 		{"github.com/moby/sys/mountinfo", "internal/linux ociruntime", true, "the mount table"},
 		{"github.com/moby/sys/user", "internal/linux ociruntime spec container engine", true, "passwd and group files"},
-		{"github.com/moby/term", "cli", false, "escape keys and terminals of the CLI"},
+		{"github.com/moby/term", "cli api/docker", true, "escape keys: the client's and those of attach"},
 		{"github.com/opencontainers/cgroups", "ociruntime/cgroups", false, "cgroup v1, v2 and systemd behind one interface"},
 		{"github.com/cyphar/filepath-securejoin", "internal/linux", false, "safe paths are internal/linux's"},
-		{"github.com/docker/go-units", "cli api/docker", true, "sizes and times as docker writes them"},
+		{"github.com/docker/go-units", "cli api/docker engine", true, "sizes and times as docker writes them"},
 		{"github.com/spf13/pflag", "cli cmd", true, "flags of the commands"},
 		{"github.com/spf13/cobra", "cli cmd", false, "help and completion only"},
 		{"golang.org/x/term", "cli cmd internal", true, "terminals"},
