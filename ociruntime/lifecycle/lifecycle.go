@@ -19,7 +19,8 @@ import (
 
 // Runtime starts containers. It is safe for concurrent use.
 type Runtime struct {
-	lastCap int
+	lastCap        int
+	detachedLayers bool
 }
 
 // New probes the kernel. A kernel that is too old is an error that names the
@@ -32,7 +33,11 @@ func New() (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runtime{lastCap: last}, nil
+	detached, err := linux.DetachedLayers()
+	if err != nil {
+		return nil, err
+	}
+	return &Runtime{lastCap: last, detachedLayers: detached}, nil
 }
 
 // Args say what to start.

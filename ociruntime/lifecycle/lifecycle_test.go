@@ -13,7 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-func bundle(t *testing.T) (Args, string) {
+func bundle(t testing.TB) (Args, string) {
 	t.Helper()
 	root := t.TempDir()
 	for _, d := range []string{"layers/a/bin", "layers/b/etc", "upper", "work", "run"} {

@@ -107,10 +107,13 @@ func (p *Process) watch() {
 	p.done = make(chan struct{})
 	go func() {
 		defer close(p.done)
-		var b [1]byte
-		// An error or end of file means that the keeper is gone; what it
-		// recorded, if anything, is in the file all the same.
-		_, _ = p.notify.Read(b[:])
+		// The end of the pipe means that the keeper is gone; what it recorded,
+		// if anything, is in the file all the same. Nothing is read: a copy of
+		// the pipe in another daemon sees the same.
+		p.err = linux.WaitReadable(p.notify)
+		if p.err != nil {
+			return
+		}
 		p.exit, p.err = readExit(p.runDir)
 		if errors.Is(p.err, os.ErrNotExist) {
 			// Someone killed the keeper, and the kernel killed the process with it.

@@ -58,7 +58,7 @@ func (p *planner) hostRoot() {
 		fd := p.openProcOfInit("ns/user", syscall.O_RDONLY)
 		p.Call("dup3", linux.SysDup3, fd.Value(), program.Int(fdUserns), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 	}
-	o, root := p.in.Rootfs, p.Slot("root")
+	o, root := p.in.Rootfs, p.Slot("root-made")
 	if o == nil {
 		if p.in.Spec.Root == nil || p.in.Spec.Root.Path == "" {
 			p.refuse("root.path is empty: name the root file system")
@@ -70,12 +70,22 @@ func (p *planner) hostRoot() {
 		p.setAttr(p.rootFD, true, p.mountAttr(0, 0, linux.MsPrivate, false), "private")
 		return
 	}
-	data := p.Slot("data")
+	p.hostUnion(o, root)
+}
+
+// hostUnion mounts the union of the layers. All of them and the writable layer
+// are seen through one mount of the data root, which has the container's id map.
+func (p *planner) hostUnion(o *linux.Overlay, root program.Slot) {
+	cwd, data := program.Flags(fdcwd, "AT_FDCWD"), p.Slot("data")
 	p.Do("open %s", o.Root)
 	p.clonePath(cwd, o.Root, false, data)
 	if p.userns {
 		p.Do("map ids of layers and writable layer")
 		p.setAttr(data.Value(), false, p.mountAttr(0, 0, linux.MsPrivate, true), "idmap, private")
+	}
+	if p.in.AttachedLayers {
+		p.attachedUnion(o, data, root)
+		return
 	}
 	if o.Upper == "" && len(o.Lower) == 1 {
 		p.Do("root is layer %s", o.Lower[0])
@@ -96,6 +106,39 @@ func (p *planner) hostRoot() {
 	p.newMount("overlay", "overlay", opts, 0, root)
 	p.publish(root, p.rootFD)
 	p.Call("chdir", syscall.SYS_CHDIR, p.String("/"))
+}
+
+// attachedUnion is hostUnion for kernels whose overlayfs takes only layers that
+// are attached somewhere (before Linux 6.15): for this the keeper goes into a
+// mount namespace of its own and comes back. Before 6.5 the layers' names must
+// fit one page together, which bounds their number.
+func (p *planner) attachedUnion(o *linux.Overlay, data, root program.Slot) {
+	cwd, empty, rootPath := program.Flags(fdcwd, "AT_FDCWD"), p.String(""), p.String(o.Root)
+	home, zero := p.Slot("host-mounts"), program.Int(0)
+	p.Do("attach layers in a mount namespace of the keeper's own")
+	p.Call("openat", syscall.SYS_OPENAT, cwd, p.String("/proc/self/ns/mnt"), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"), zero).To(home)
+	p.Call("unshare", linux.SysUnshare, program.Flags(linux.CloneNewns, "CLONE_NEWNS"))
+	p.Call("mount_setattr", linux.SysMountSetattr, cwd, p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.mountAttr(0, 0, linux.MsPrivate, false), program.Flags(mountAttrSize, "private"))
+	p.Call("move_mount", linux.SysMoveMount, data.Value(), empty, cwd, rootPath, program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
+	p.Call("chdir", syscall.SYS_CHDIR, rootPath)
+	p.Do("union of %d layers as root", len(o.Lower))
+	if o.Upper == "" && len(o.Lower) == 1 {
+		p.clonePath(cwd, o.Lower[0], false, root)
+	} else {
+		opts := "lowerdir=" + strings.Join(o.Lower, ":")
+		if o.Upper != "" {
+			opts += ",upperdir=" + o.Upper + ",workdir=" + o.Work
+		}
+		if len(opts) > 4095 {
+			p.refuse("the image has %d layers; with this kernel about 50 are possible: upgrade to Linux 6.15 or later", len(o.Lower))
+			opts = ""
+		}
+		p.Call("mount", syscall.SYS_MOUNT, p.String("overlay"), rootPath, p.String("overlay"), zero, p.String(opts))
+		p.clonePath(cwd, o.Root, false, root)
+	}
+	p.publish(root, p.rootFD)
+	p.Do("go back to the host's mounts")
+	p.Call("setns", linux.SysSetns, home.Value(), program.Flags(linux.CloneNewns, "CLONE_NEWNS"))
 }
 
 // filesAs lets the keeper make files as this user of the host while it keeps its

@@ -87,6 +87,10 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 			m.data = append(m.data, o)
 		}
 	}
+	if own, ok := owners[m.Type]; ok && m.kind == newMount && p.userns && !p.has(own.namespace) {
+		// A user namespace may mount these only for a namespace of its own.
+		m.kind, m.Source, m.data = bindMount, own.host, nil
+	}
 	switch {
 	case m.Type == "bind":
 		m.kind = bindMount
@@ -111,6 +115,16 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 		return nil, fmt.Errorf("mount %s: propagation other than private needs a bind", m.Destination)
 	}
 	return m, nil
+}
+
+// owners are the file systems that show a namespace, and where the host has its own.
+var owners = map[string]struct {
+	namespace specs.LinuxNamespaceType
+	host      string
+}{
+	"proc":   {specs.PIDNamespace, "/proc"},
+	"sysfs":  {specs.NetworkNamespace, "/sys"},
+	"mqueue": {specs.IPCNamespace, "/dev/mqueue"},
 }
 
 // find returns the mount at a destination.

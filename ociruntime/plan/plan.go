@@ -80,6 +80,9 @@ type Input struct {
 	CgroupDirs []CgroupDir
 	// NotDir holds the sources of binds that are no directories.
 	NotDir map[string]bool
+	// AttachedLayers is set where overlayfs takes no layers from a detached mount
+	// (before Linux 6.15).
+	AttachedLayers bool
 	// LastCap is the highest capability that the kernel knows.
 	LastCap int
 }

@@ -247,10 +247,9 @@ func (b *Builder) fail(format string, args ...any) {
 // stepsBase is the address of the first step: after the constants.
 func (b *Builder) stepsBase() uint64 { return (TextBase + uint64(len(b.text)) + 15) &^ 15 }
 
-// String prints the step as one line: what for, then the system call.
+// String prints the system call as one line.
 func (s *Step) String() string {
 	var w strings.Builder
-	fmt.Fprintf(&w, "%-10s %-40s ", s.Group, s.Name)
 	if s.resultTo != "" {
 		fmt.Fprintf(&w, "$%s = ", s.resultTo)
 	}

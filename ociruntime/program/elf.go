@@ -100,11 +100,25 @@ func (p *Program) Size() int { return len(p.image) }
 // Len is the number of steps.
 func (p *Program) Len() int { return len(p.steps) }
 
-// String prints the steps, one a line.
+// String prints the system calls, one a line, below what they are for. Jumps
+// are left out; a call that they can skip says so in what it is for.
 func (p *Program) String() string {
 	var w strings.Builder
-	for i, s := range p.steps {
-		fmt.Fprintf(&w, "%3d %s\n", i, s)
+	group, name := "", ""
+	for _, s := range p.steps {
+		if s.number < 0 {
+			continue
+		}
+		if s.Group != group {
+			group, name = s.Group, ""
+			fmt.Fprintf(&w, "%s\n", group)
+		}
+		shown := s.Name
+		if shown == name {
+			shown = ""
+		}
+		name = s.Name
+		fmt.Fprintf(&w, "  %-44s %s\n", shown, s)
 	}
 	return w.String()
 }
