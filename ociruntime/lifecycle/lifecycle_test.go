@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"berth/internal/linux"
@@ -52,6 +53,7 @@ func bundle(t testing.TB) (Args, string) {
 			{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
 		},
 		Linux: &specs.Linux{
+			CgroupsPath:   "/berth-test/" + filepath.Base(filepath.Dir(root)),
 			UIDMappings:   []specs.LinuxIDMapping{{ContainerID: 0, HostID: 600000, Size: 65536}},
 			GIDMappings:   []specs.LinuxIDMapping{{ContainerID: 0, HostID: 600000, Size: 65536}},
 			Namespaces:    []specs.LinuxNamespace{{Type: "user"}, {Type: "mount"}, {Type: "pid"}, {Type: "network"}, {Type: "ipc"}, {Type: "uts"}, {Type: "cgroup"}},
