@@ -34,7 +34,7 @@ build: toolbox ## build bin/berth and bin/berthd
 .PHONY: toolbox
 toolbox: $(TOOLBOX) ## build the embedded image
 
-$(TOOLBOX): $(shell find image/toolbox/mk image/toolbox/src -type f)
+$(TOOLBOX): $(shell find image/toolbox/mk image/toolbox/src -type f ! -name '*_test.go')
 	$(GO) run ./image/toolbox/mk -src image/toolbox/src -o $@
 
 .PHONY: run
