@@ -2,8 +2,6 @@ package image
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,10 +10,9 @@ import (
 	"path"
 
 	"berth/content"
+	"berth/layer"
 
 	"github.com/containerd/errdefs"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -27,8 +24,6 @@ const (
 	maxArchiveName = 4096
 	// maxArchiveLinks bounds the links followed for one path.
 	maxArchiveLinks = 8
-	// maxWindow bounds the memory a zstd archive may ask for.
-	maxWindow = 128 << 20
 )
 
 // archive is an image archive spooled to disk: the input is read once, from
@@ -40,11 +35,11 @@ type archive struct {
 
 // readArchive spools a tar, compressed or not. The caller closes it.
 func readArchive(ctx context.Context, store *content.Store, r io.Reader) (_ *archive, err error) {
-	plain, closeReader, err := decompress(r)
+	plain, _, err := layer.Decompress(r)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read image archive: %w", err)
 	}
-	defer closeReader()
+	defer func() { err = errors.Join(err, plain.Close()) }()
 	a := &archive{files: map[string]*content.Spool{}, links: map[string]string{}}
 	defer func() {
 		if err != nil {
@@ -185,65 +180,15 @@ func layerType(f *content.Spool) (string, error) {
 		return "", err
 	}
 	defer r.Close()
-	head := make([]byte, 4)
-	n, err := io.ReadFull(r, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+	plain, kind, err := layer.Decompress(r)
+	if err != nil {
 		return "", err
 	}
-	switch compression(head[:n]) {
-	case compressedGzip:
-		return ocispec.MediaTypeImageLayerGzip, nil
-	case compressedZstd:
-		return ocispec.MediaTypeImageLayerZstd, nil
+	switch kind {
+	case layer.Gzip:
+		return ocispec.MediaTypeImageLayerGzip, plain.Close()
+	case layer.Zstd:
+		return ocispec.MediaTypeImageLayerZstd, plain.Close()
 	}
-	return ocispec.MediaTypeImageLayer, nil
-}
-
-type compressed int
-
-const (
-	compressedNot compressed = iota
-	compressedGzip
-	compressedZstd
-	compressedOther // known, but not supported
-)
-
-// compression looks at the first bytes of a stream (RFC 1952, RFC 8878; bzip2
-// and xz are only told apart to say so).
-func compression(head []byte) compressed {
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return compressedGzip
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return compressedZstd
-	case bytes.HasPrefix(head, []byte("BZh")), bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X'}):
-		return compressedOther
-	}
-	return compressedNot
-}
-
-// decompress returns the plain bytes of r and what ends the reading.
-func decompress(r io.Reader) (io.Reader, func(), error) {
-	br := bufio.NewReaderSize(r, 256<<10)
-	head, err := br.Peek(4)
-	if err != nil && len(head) == 0 {
-		return nil, nil, fmt.Errorf("read image archive: %w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	switch compression(head) {
-	case compressedGzip:
-		zr, err := gzip.NewReader(br)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read image archive: %w: %w", err, errdefs.ErrInvalidArgument)
-		}
-		return zr, func() { _ = zr.Close() }, nil // a reader: nothing to lose
-	case compressedZstd:
-		zr, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, nil, fmt.Errorf("read image archive: %w: %w", err, errdefs.ErrInvalidArgument)
-		}
-		return zr, zr.Close, nil
-	case compressedOther:
-		return nil, nil, fmt.Errorf("image archive is compressed with bzip2 or xz: give it as a plain, gzip or zstd tar: %w", errdefs.ErrInvalidArgument)
-	}
-	return br, func() {}, nil
+	return ocispec.MediaTypeImageLayer, plain.Close()
 }

@@ -3,8 +3,8 @@
 //
 // Level: L2.
 // Owns: what index.json of the content store says, which layers are unpacked for images.
-// May import: content, registry, snapshot, internal/*, distribution/reference, containerd/platforms, image-spec.
-// Must not know: containers, networks, the API, how a layer is unpacked or mounted.
+// May import: content, registry, layer, snapshot, internal/*, distribution/reference, containerd/platforms, image-spec.
+// Must not know: containers, networks, the API, how layers are mounted.
 //
 // # Terms
 //

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"berth/snapshot"
+
 	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
@@ -20,7 +22,7 @@ type fakeLayers struct {
 	calls    int                     // +checklocks:mu
 }
 
-var _ Layers = (*fakeLayers)(nil)
+var _ snapshot.Layers = (*fakeLayers)(nil)
 
 func newFakeLayers() *fakeLayers { return &fakeLayers{unpacked: map[digest.Digest]int64{}} }
 

@@ -2,12 +2,12 @@ package image
 
 import (
 	"context"
-	"io"
 	"slices"
 	"sync"
 
 	"berth/content"
 	"berth/registry"
+	"berth/snapshot"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -33,39 +33,27 @@ type Image struct {
 	// Chain holds the chain ids of the layers, bottom first: the names under
 	// which they are unpacked.
 	Chain []digest.Digest
-	// Size is what the layers take unpacked, in bytes.
+	// Size is what the layers take unpacked on disk, in bytes. Images share
+	// layers: the sum of sizes is more than they take together.
 	Size int64
-}
-
-// Layers is what this room needs of the layer storage (snapshot/overlay).
-type Layers interface {
-	// Has says whether the layer with this chain id is unpacked and durable.
-	Has(chain digest.Digest) bool
-	// Unpack unpacks blob, a layer tar as it was distributed (plain, gzip or
-	// zstd), as the topmost layer of chain, whose others are unpacked. diffID
-	// is the digest the plain tar must have. Nothing is left of a layer that
-	// is refused. Unpacking what is there already is no error.
-	Unpack(ctx context.Context, chain []digest.Digest, diffID digest.Digest, blob io.Reader) error
-	// Size is the space the layer's files take, in bytes.
-	Size(chain digest.Digest) (int64, error)
-	// Remove deletes an unpacked layer. Removing what is not there is no error.
-	Remove(ctx context.Context, chain digest.Digest) error
-	// List names every unpacked layer.
-	List() ([]digest.Digest, error)
 }
 
 // Store holds the images of this machine. It is safe for concurrent use.
 type Store struct {
 	content  *content.Store
-	layers   Layers
+	layers   snapshot.Layers
 	registry *registry.Client
 
 	mu   sync.Mutex
 	pins map[digest.Digest]int // +checklocks:mu; blobs and chain ids in use by work under way
+
+	// ids remembers the image id of each manifest seen: digest to digest. It
+	// never grows stale, as neither changes.
+	ids sync.Map
 }
 
 // New returns the images of a content store and a layer storage.
-func New(c *content.Store, l Layers, r *registry.Client) *Store {
+func New(c *content.Store, l snapshot.Layers, r *registry.Client) *Store {
 	return &Store{content: c, layers: l, registry: r, pins: map[digest.Digest]int{}}
 }
 

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 )
@@ -122,10 +122,18 @@ func damaged(root ocispec.Descriptor, err error) error {
 	return fmt.Errorf("image %s is damaged: %w: pull it again or remove it: %w", name, err, errdefs.ErrDataLoss)
 }
 
-// size sums what the layers take unpacked.
-func (s *Store) size(chain []digest.Digest) (int64, error) {
+// sizeName is the annotation in index.json that keeps what an image's layers
+// take unpacked, in bytes. It could be counted again from the layers, but
+// that means to look at every file of every image.
+const sizeName = "berth.size"
+
+// size is what the layers take unpacked: as recorded, else counted.
+func (s *Store) size(o opened) (int64, error) {
+	if n, err := strconv.ParseInt(o.desc.Annotations[sizeName], 10, 64); err == nil && n >= 0 {
+		return n, nil
+	}
 	var total int64
-	for _, c := range chain {
+	for _, c := range o.chain {
 		n, err := s.layers.Size(c)
 		if err != nil {
 			return 0, err
@@ -133,4 +141,19 @@ func (s *Store) size(chain []digest.Digest) (int64, error) {
 		total += n
 	}
 	return total, nil
+}
+
+// root is the descriptor of an installed image for index.json.
+func (s *Store) root(o opened) (ocispec.Descriptor, error) {
+	d := ocispec.Descriptor{MediaType: o.desc.MediaType, Digest: o.desc.Digest, Size: o.desc.Size}
+	n, err := s.size(opened{chain: o.chain})
+	if err != nil {
+		return d, err
+	}
+	d.Annotations = map[string]string{sizeName: strconv.FormatInt(n, 10)}
+	if o.config.Architecture != "" {
+		p := o.config.Platform
+		d.Platform = &p
+	}
+	return d, nil
 }

@@ -313,8 +313,12 @@ func (l *load) install(ctx context.Context, found loadable) (Image, error) {
 	if err == nil {
 		_, err = l.store.content.WriteBlob(ctx, found.desc.MediaType, found.manifest)
 	}
+	var root ocispec.Descriptor
 	if err == nil {
-		err = l.store.record(found.root(), found.names)
+		root, err = l.store.root(found.opened)
+	}
+	if err == nil {
+		err = l.store.record(root, found.names)
 	}
 	if err != nil {
 		return Image{}, fmt.Errorf("load %s: %w", found.title(), err)

@@ -216,7 +216,7 @@ func TestLoadRefuses(t *testing.T) {
 		data []byte
 		text string
 	}{
-		{"empty", nil, "read image archive"},
+		{"empty", nil, "neither index.json"},
 		{"not a tar", bytes.Repeat([]byte("x"), 2000), "not an image archive"},
 		{"a tar of something else", makeArchive(t, file{name: "etc/passwd"}), "neither index.json"},
 		{"cut short", dockerArchive(t, img)[:1500], ""},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/content"
+	"berth/internal/linux"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -16,8 +17,8 @@ const (
 	// maxManifest and maxConfig bound what is read into memory.
 	maxManifest = 4 << 20
 	maxConfig   = 4 << 20
-	// maxLayers is what overlayfs can stack (OVL_MAX_STACK).
-	maxLayers = 500
+	// maxLayers is what overlayfs can stack.
+	maxLayers = linux.MaxLower
 	// maxIndexDepth bounds indexes in indexes.
 	maxIndexDepth = 3
 	// maxManifests bounds the entries of one index.

@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,7 +31,11 @@ func (s *Store) record(root ocispec.Descriptor, names []Reference) error {
 		}
 		for _, n := range names {
 			named := root
-			named.Annotations = map[string]string{ocispec.AnnotationRefName: n.String()}
+			named.Annotations = maps.Clone(root.Annotations)
+			if named.Annotations == nil {
+				named.Annotations = map[string]string{}
+			}
+			named.Annotations[ocispec.AnnotationRefName] = n.String()
 			roots = append(roots, named)
 		}
 		return roots, nil
@@ -47,10 +52,17 @@ func dropName(roots []ocispec.Descriptor, name string) []ocispec.Descriptor {
 	old := roots[i]
 	roots = slices.Delete(roots, i, i+1)
 	if !slices.ContainsFunc(roots, func(d ocispec.Descriptor) bool { return d.Digest == old.Digest }) {
-		old.Annotations = nil
+		old.Annotations = unnamed(old.Annotations)
 		roots = append(roots, old)
 	}
 	return roots
+}
+
+// unnamed returns annotations without the name.
+func unnamed(annotations map[string]string) map[string]string {
+	out := maps.Clone(annotations)
+	delete(out, ocispec.AnnotationRefName)
+	return out
 }
 
 // Tag gives the image that source names the further name target, taking it
@@ -68,7 +80,7 @@ func (s *Store) Tag(source, target string) error {
 		return err
 	}
 	root := roots[0]
-	root.Annotations = nil
+	root.Annotations = unnamed(root.Annotations)
 	return s.record(root, []Reference{ref})
 }
 
@@ -81,7 +93,7 @@ func (s *Store) Get(ref string) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	return s.fromRoot(roots[0])
+	return s.describe(roots)
 }
 
 // couldBeID says whether ref can be an id or the start of one.
@@ -101,8 +113,7 @@ func (s *Store) lookup(ref string) ([]ocispec.Descriptor, Reference, error) {
 	if !full && nameErr == nil {
 		i := slices.IndexFunc(roots, func(d ocispec.Descriptor) bool { return rootName(d) == name.String() })
 		if i >= 0 {
-			same, err := s.sameImage(roots, roots[i])
-			return same, name, err
+			return s.sameImage(roots, roots[i]), name, nil
 		}
 	}
 	if isID {
@@ -141,6 +152,9 @@ func (s *Store) byID(roots []ocispec.Descriptor, prefix string) ([]ocispec.Descr
 
 // id reads the id of an image: the digest of its config.
 func (s *Store) id(root ocispec.Descriptor) (digest.Digest, error) {
+	if id, ok := s.ids.Load(root.Digest); ok {
+		return id.(digest.Digest), nil
+	}
 	data, err := s.content.ReadBlob(root, maxManifest)
 	if err != nil {
 		return "", damaged(root, err)
@@ -149,12 +163,13 @@ func (s *Store) id(root ocispec.Descriptor) (digest.Digest, error) {
 	if err != nil {
 		return "", damaged(root, err)
 	}
+	s.ids.Store(root.Digest, doc.Config.Digest)
 	return doc.Config.Digest, nil
 }
 
 // sameImage returns the descriptors of root's image, root first. Two manifests
 // of one config (one compressed differently) are one image.
-func (s *Store) sameImage(roots []ocispec.Descriptor, root ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+func (s *Store) sameImage(roots []ocispec.Descriptor, root ocispec.Descriptor) []ocispec.Descriptor {
 	out := []ocispec.Descriptor{root}
 	id, err := s.id(root)
 	for _, other := range roots {
@@ -170,20 +185,11 @@ func (s *Store) sameImage(roots []ocispec.Descriptor, root ocispec.Descriptor) (
 			out = append(out, other)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // image returns the image with this id.
 func (s *Store) image(id digest.Digest) (Image, error) { return s.Get(id.String()) }
-
-// fromRoot returns the image a descriptor of index.json names.
-func (s *Store) fromRoot(root ocispec.Descriptor) (Image, error) {
-	same, err := s.sameImage(s.content.Roots(), root)
-	if err != nil {
-		return Image{}, err
-	}
-	return s.describe(same)
-}
 
 // describe builds the image of descriptors that are all of one image.
 func (s *Store) describe(roots []ocispec.Descriptor) (Image, error) {
@@ -193,7 +199,7 @@ func (s *Store) describe(roots []ocispec.Descriptor) (Image, error) {
 	}
 	img := Image{ID: o.doc.Config.Digest, Config: o.config, Manifest: o.desc, Layers: o.doc.Layers, Chain: o.chain}
 	img.Manifest.Annotations = nil
-	if img.Size, err = s.size(o.chain); err != nil {
+	if img.Size, err = s.size(o); err != nil {
 		return Image{}, err
 	}
 	for _, r := range roots {

@@ -91,7 +91,11 @@ func (p *pull) run(ctx context.Context, ref Reference, want platform) (Image, er
 		}
 		names = append(names, byDigest)
 	}
-	if err := p.store.record(found.root(), names); err != nil {
+	root, err := p.store.root(found)
+	if err != nil {
+		return Image{}, err
+	}
+	if err := p.store.record(root, names); err != nil {
 		return Image{}, err
 	}
 	return p.store.image(found.doc.Config.Digest)
@@ -247,14 +251,4 @@ type opened struct {
 	doc    document
 	config ocispec.Image
 	chain  []digest.Digest
-}
-
-// root is the descriptor for index.json.
-func (o opened) root() ocispec.Descriptor {
-	d := ocispec.Descriptor{MediaType: o.desc.MediaType, Digest: o.desc.Digest, Size: o.desc.Size}
-	if o.config.Architecture != "" {
-		p := o.config.Platform
-		d.Platform = &p
-	}
-	return d
 }

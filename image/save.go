@@ -74,7 +74,8 @@ func (s *save) image(ctx context.Context, ref string, pins *pinned) error {
 	for i, l := range o.doc.Layers {
 		entry.Layers[i] = blobName(l.Digest)
 	}
-	root := o.root()
+	root := roots[0]
+	root.Annotations = nil
 	if name != (Reference{}) && name.Digest() == "" {
 		entry.RepoTags = []string{name.Familiar()}
 		root.Annotations = map[string]string{containerdName: name.String(), ocispec.AnnotationRefName: name.Tag()}

@@ -91,7 +91,7 @@ func libraries() []library {
 		{"github.com/containerd/platforms", "image", false, "platform choice is the image room's"},
 		{"github.com/containerd/errdefs", "*", true, "error classes"},
 		{"github.com/docker/docker-credential-helpers", "registry", false, "credentials are the registry's"},
-		{"github.com/klauspost/compress", "layer content image", true, "compression of layers and of saved images"},
+		{"github.com/klauspost/compress", "layer content", true, "compression of layers and of saved images"},
 		{"github.com/moby/moby/api", "api cli engine cmd test container events image network spec volume", true, "the API's types, used as they are"},
 		{"github.com/moby/moby/client/pkg/jsonmessage", "cli", false, "docker's progress output"},
 		{"github.com/moby/profiles/seccomp", "spec ociruntime/seccomp", true, "the default profile"},
