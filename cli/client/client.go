@@ -48,6 +48,7 @@ func (c *Client) Close() error {
 // the first request. Its error is connect(2)'s: ENOENT or ECONNREFUSED when no
 // daemon runs, EACCES when the caller may not use it.
 func (c *Client) Dial(ctx context.Context) error {
+	_ = c.Close() // a connection to a daemon that ended is worth nothing
 	cn, err := c.dial(ctx)
 	if err != nil {
 		return err

@@ -32,16 +32,16 @@ func (c *CLI) Client(ctx context.Context) (*client.Client, error) {
 		return c.client, nil
 	}
 	api := client.New(c.Settings.Socket(), "berth/"+c.Version)
-	if err := c.Connect(ctx, api); err != nil {
+	if err := launch.Ensure(ctx, api, c.Settings); err != nil {
 		return nil, err
 	}
 	c.client = api
 	return api, nil
 }
 
-// Connect makes sure that somebody listens at the client's socket.
-func (c *CLI) Connect(ctx context.Context, api *client.Client) error {
-	return launch.Ensure(ctx, api, c.Settings)
+// Reconnect connects the client again after its daemon was lost.
+func (c *CLI) Reconnect(ctx context.Context) error {
+	return launch.Again(ctx, c.client, c.Settings)
 }
 
 // Warn prints an error that does not end the command.

@@ -265,7 +265,7 @@ func (a *attachment) reconnect(ctx context.Context, api *client.Client) (*client
 		newline = "\r\n"
 	}
 	io.WriteString(a.cli.Err, newline+"berth: berthd ended; joining the container again"+newline)
-	if err := a.cli.Connect(ctx, api); err != nil {
+	if err := a.cli.Reconnect(ctx); err != nil {
 		return nil, nil, nil, fmt.Errorf("berthd ended, and container %s may go on without it: %w", format.ShortID(a.id), err)
 	}
 	var i client.Inspect

@@ -53,7 +53,7 @@ func waitFor(ctx context.Context, c *command.CLI, api *client.Client, name strin
 		if !client.IsLost(err) || try == maxReconnects {
 			return &r, err
 		}
-		if err := c.Connect(ctx, api); err != nil {
+		if err := c.Reconnect(ctx); err != nil {
 			return nil, fmt.Errorf("berthd ended while container %s was waited for: %w", name, err)
 		}
 	}

@@ -20,6 +20,9 @@ const (
 	// startLimit bounds the time that berthd may take until it listens. Reading
 	// the state of many containers from a cold disk takes seconds at most.
 	startLimit = 30 * time.Second
+	// againLimit bounds the time that a daemon which the user named may take to
+	// come back.
+	againLimit = 10 * time.Second
 	// pollEvery is the time between two attempts to connect to a daemon that starts.
 	pollEvery = 2 * time.Millisecond
 	// maxStartError bounds what is shown of a log.
@@ -49,6 +52,25 @@ func Ensure(ctx context.Context, api *client.Client, s Settings) error {
 		return explain(err, s)
 	}
 	return start(ctx, api, s)
+}
+
+// Again connects after the daemon was lost. One that the user named is not ours
+// to start, so it gets time to be started again.
+func Again(ctx context.Context, api *client.Client, s Settings) error {
+	if s.Host == "" {
+		return Ensure(ctx, api, s)
+	}
+	deadline, cancel := context.WithTimeout(ctx, againLimit)
+	defer cancel()
+	var last error
+	err := poll(deadline, func() (bool, error) {
+		last = api.Dial(deadline)
+		return last == nil || !nobodyListens(last), explain(last, s)
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return explain(last, s)
+	}
+	return err
 }
 
 // nobodyListens tells the two errors of connect(2) that mean so: there is no

@@ -46,18 +46,25 @@ func Environment(files, flags []string) ([]string, error) {
 	}
 	env = append(env, flags...)
 	out := env[:0:0]
+	at := map[string]int{} // where a name is in out: the last value counts
 	for _, e := range env {
 		name, _, has := strings.Cut(e, "=")
 		if name == "" {
 			return nil, fmt.Errorf("invalid environment variable %q: it has no name, write NAME=VALUE", e)
 		}
-		if has {
-			out = append(out, e)
+		if !has {
+			v, ok := os.LookupEnv(name)
+			if !ok {
+				continue
+			}
+			e = name + "=" + v
+		}
+		if i, ok := at[name]; ok {
+			out[i] = e
 			continue
 		}
-		if v, ok := os.LookupEnv(name); ok {
-			out = append(out, name+"="+v)
-		}
+		at[name] = len(out)
+		out = append(out, e)
 	}
 	return out, nil
 }

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestRunPassesOutputAndExitCode(t *testing.T) {
+	f := newFake(t)
+	f.container(func(conn net.Conn, in io.Reader) {
+		data, _ := io.ReadAll(in) // ends with our half-close
+		_, _ = io.WriteString(conn, frame(1, "out:"+string(data))+frame(2, "err"))
+	}, 42)
+	f.run("input", "run", "-i", "--name", "c", "toolbox", "cat").check(t, 42, "out:input", "err")
+	if !f.saw("POST /containers/create?name=c") {
+		t.Errorf("no create with the name: %q", f.requests)
+	}
+}
+
+func TestRunPullsWhatIsMissing(t *testing.T) {
+	f := newFake(t)
+	f.container(func(conn net.Conn, _ io.Reader) { _, _ = io.WriteString(conn, frame(1, "ok")) }, 0)
+	create := f.routes["POST /containers/create"]
+	pulled := false
+	f.routes["POST /containers/create"] = func(w http.ResponseWriter, r *http.Request) {
+		if !pulled {
+			answer(404, `{"message":"no such image: debian:12"}`)(w, r)
+			return
+		}
+		create(w, r)
+	}
+	f.routes["POST /images/create"] = func(w http.ResponseWriter, r *http.Request) {
+		pulled = true
+		answer(200, `{"status":"Pulling from debian"}`+"\r\n"+`{"id":"abc","status":"Downloading","progressDetail":{"current":1,"total":2}}`+"\r\n")(w, r)
+	}
+	got := f.run("", "run", "debian:12")
+	got.check(t, 0, "ok", "Unable to find image 'debian:12' locally\nPulling from debian\n")
+	if strings.Contains(got.err, "Downloading") {
+		t.Errorf("a bar was drawn although stderr is no terminal: %q", got.err)
+	}
+}
+
+func TestRunPullNeverAndFailingPull(t *testing.T) {
+	f := newFake(t)
+	f.routes["POST /containers/create"] = answer(404, `{"message":"no such image: x"}`)
+	f.routes["POST /images/create"] = answer(200, `{"errorDetail":{"message":"x is not in the registry"},"error":"x"}`)
+	f.run("", "run", "--pull", "never", "x").check(t, 125, "", "berth: no such image: x\n")
+	if f.saw("POST /images/create") {
+		t.Error("--pull never pulled")
+	}
+	f.run("", "run", "-q", "x").check(t, 125, "", "berth: x is not in the registry\n")
+}
+
+func TestRunStartFails(t *testing.T) {
+	for code, body := range map[int]string{
+		127: `{"message":"exec /nope: no such file or directory","exitCode":127}`,
+		126: `{"message":"exec /etc: permission denied","exitCode":126}`,
+		125: `{"message":"mount proc at /proc: operation not permitted"}`,
+	} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			f := newFake(t)
+			f.container(func(net.Conn, io.Reader) {}, 0)
+			f.routes["POST /containers/"+id+"/start"] = answer(400, body)
+			f.routes["DELETE /containers/"+id] = answer(204, "")
+			cid := filepath.Join(t.TempDir(), "cid")
+			f.run("", "run", "--rm", "--cidfile", cid, "toolbox").check(t, code, "", "berth: ")
+			if !f.saw("DELETE /containers/" + id) {
+				t.Error("the container that did not start stays although --rm was given")
+			}
+			if data, err := os.ReadFile(cid); err != nil || string(data) != id {
+				t.Errorf("the file of --cidfile has %q, %v", data, err)
+			}
+		})
+	}
+}
+
+func TestRunDetached(t *testing.T) {
+	f := newFake(t)
+	f.container(nil, 0)
+	f.run("", "run", "-d", "toolbox").check(t, 0, id+"\n", "")
+	if f.saw("POST /containers/" + id + "/attach") {
+		t.Error("run -d attached")
+	}
+}
+
+// TestRunSurvivesTheDaemon ends the daemon while the container runs: the new
+// daemon is joined, and the exit code is still the container's.
+func TestRunSurvivesTheDaemon(t *testing.T) {
+	for _, running := range []bool{true, false} {
+		t.Run(fmt.Sprintf("running=%v", running), func(t *testing.T) {
+			f := newFake(t)
+			hang := make(chan struct{})
+			f.container(func(conn net.Conn, _ io.Reader) {
+				_, _ = io.WriteString(conn, frame(1, "before "))
+				go func() {
+					f.stop()
+					close(hang)
+					// The daemon that replaces it knows the container.
+					f.container(func(conn net.Conn, _ io.Reader) { _, _ = io.WriteString(conn, frame(1, "after")) }, 7)
+					startOf := f.routes["POST /containers/"+id+"/start"]
+					f.routes["GET /containers/"+id+"/json"] = func(w http.ResponseWriter, r *http.Request) {
+						if running {
+							startOf(discardWriter{http.Header{}}, r)
+						}
+						answer(200, fmt.Sprintf(`{"Id":%q,"State":{"Running":%v,"ExitCode":9}}`, id, running))(w, r)
+					}
+					f.start()
+				}()
+				<-hang
+			}, 0)
+			f.routes["POST /containers/"+id+"/wait"] = func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(200)
+				w.(http.Flusher).Flush()
+				<-hang
+				panic(http.ErrAbortHandler)
+			}
+			got := f.run("", "run", "toolbox")
+			want, code := "before after", 7
+			if !running {
+				want, code = "before ", 9
+			}
+			got.check(t, code, want, "berthd ended; joining the container again")
+		})
+	}
+}
+
+type discardWriter struct{ h http.Header }
+
+func (d discardWriter) Header() http.Header         { return d.h }
+func (d discardWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (d discardWriter) WriteHeader(int)             {}
+
+func TestUsageErrors(t *testing.T) {
+	f := newFake(t)
+	tests := []struct {
+		line, want string
+	}{
+		{"nope", `"nope" is not a berth command`},
+		{"run", "berth run needs at least 1 argument"},
+		{"run --nope toolbox", "unknown flag: --nope: see 'berth run --help'"},
+		{"run -m 1x toolbox", `invalid --memory "1x"`},
+		{"run -ti toolbox", "the input device is not a TTY"},
+		{"exec -ti c sh", "the input device is not a TTY"},
+		{"run --cpu-shares x toolbox", "--cpu-shares"},
+		{"ps x", "berth ps takes no arguments"},
+		{"ps -f x", `invalid --filter "x"`},
+		{"rm a/b", `"a/b" is no name`},
+		{"rename a", "needs at least 2 arguments"},
+		{"image frob", "berth image needs one of inspect, list, load"},
+		{"--nope", "unknown flag --nope"},
+		{"--host tcp://x ps", "unix:///PATH"},
+		{"--host", "--host needs a value"},
+		{"logs --tail x c", `invalid --tail "x"`},
+		{"logs --since x c", `invalid --since "x"`},
+		{"completion tcsh", "bash, zsh or fish"},
+		{"run --detach-keys ctrl- toolbox", "--detach-keys"},
+		{"load -i /", "is a directory"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.line, func(t *testing.T) {
+			got := f.run("", strings.Fields(tt.line)...)
+			got.check(t, 125, "", tt.want)
+			if strings.Count(got.err, "\n") != 1 {
+				t.Errorf("%q is not one line", got.err)
+			}
+		})
+	}
+	if len(f.requests) > 0 {
+		t.Errorf("wrong usage reached the daemon: %q", f.requests)
+	}
+}
