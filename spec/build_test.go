@@ -119,7 +119,7 @@ var scenarios = map[string]func(*Input){
 		h.ReadonlyRootfs, h.ShmSize = true, 1<<20
 		h.Binds = []string{"/srv/data:/data:ro", "/srv/shared:/data/shared:rshared", "/etc/localtime:/etc/localtime"}
 		h.Mounts = []mount.Mount{
-			{Type: mount.TypeBind, Source: "/srv/x", Target: "/x", ReadOnly: true, BindOptions: &mount.BindOptions{NonRecursive: true, ReadOnlyNonRecursive: true}},
+			{Type: mount.TypeBind, Source: "/srv/x", Target: "/x", ReadOnly: true, BindOptions: &mount.BindOptions{NonRecursive: true}},
 			{Type: mount.TypeTmpfs, Target: "/cache", TmpfsOptions: &mount.TmpfsOptions{SizeBytes: 1 << 20, Mode: 0o1777}},
 		}
 		h.Tmpfs = map[string]string{"/run": "rw,exec,size=64m", "/dev/mqueue": ""}

@@ -82,8 +82,8 @@ func (b *builder) addDevice(m container.DeviceMapping) error {
 	if inside == "" {
 		inside = m.PathOnHost
 	}
-	if !path.IsAbs(inside) || strings.ContainsRune(inside, 0) || path.Clean(inside) == "/" {
-		return invalid("--device %s: %q is not an absolute path", m.PathOnHost, inside)
+	if !strings.HasPrefix(path.Clean(inside), "/dev/") || strings.ContainsRune(inside, 0) {
+		return invalid("--device %s: %q does not lie below /dev: only there can the container have devices", m.PathOnHost, inside)
 	}
 	access := m.CgroupPermissions
 	if access == "" {

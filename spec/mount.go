@@ -70,14 +70,11 @@ func (b *builder) kernelMounts() ([]specs.Mount, error) {
 		if m := &mounts[i]; b.sharesHost(kind) {
 			m.Type, m.Source = "bind", m.Destination
 			m.Options = append([]string{"rbind", "rslave"}, m.Options...)
-			if slices.Contains(m.Options, "ro") {
-				m.Options = append(m.Options, "rro")
-			}
 		}
 	}
 	if b.HostConfig.Privileged {
 		for i := range mounts {
-			mounts[i].Options = slices.DeleteFunc(mounts[i].Options, func(o string) bool { return o == "ro" || o == "rro" })
+			mounts[i].Options = slices.DeleteFunc(mounts[i].Options, func(o string) bool { return o == "ro" })
 		}
 	}
 	shm, err := b.shm()
@@ -154,11 +151,8 @@ func (b *builder) mount(m Mount) (specs.Mount, error) {
 		propagation = mount.PropagationRPrivate
 	}
 	options := []string{recursive, string(propagation)}
-	switch {
-	case m.ReadOnly && m.ReadOnlyNonRecursive:
-		options = append(options, "ro")
-	case m.ReadOnly:
-		options = append(options, "ro", "rro")
+	if m.ReadOnly {
+		options = append(options, "ro") // the runtime gives it to the mounts below, too
 	}
 	b.sharePropagation(propagation)
 	return b.idmapped(specs.Mount{Destination: m.Target, Type: "bind", Source: m.Source, Options: options}), nil

@@ -20,10 +20,9 @@ type Mount struct {
 	// Mounts fills in its directory.
 	Source string
 	// Target is an absolute, clean path in the container.
-	Target   string
+	Target string
+	// ReadOnly holds for the mounts below the source, too.
 	ReadOnly bool
-	// ReadOnlyNonRecursive leaves the mounts below it writable.
-	ReadOnlyNonRecursive bool
 	// NonRecursive leaves the mounts below the source out.
 	NonRecursive bool
 	Propagation  mount.Propagation
@@ -115,8 +114,8 @@ func parseBind(s string) (Mount, error) {
 	default:
 		return m, invalid("invalid volume %q: it is [SOURCE:]TARGET[:OPTIONS]", s)
 	}
-	if len(parts) > 1 && m.Source == "" {
-		return m, invalid("invalid volume %q: the source is empty", s)
+	if len(parts) > 1 && m.Source == "" || strings.ContainsRune(s, 0) {
+		return m, invalid("invalid volume %q: the source is empty or has a NUL", s)
 	}
 	switch {
 	case path.IsAbs(m.Source):
@@ -197,11 +196,10 @@ func (m *Mount) setBind(in mount.Mount) error {
 	if o.Propagation != "" && !slices.Contains(mount.Propagations, o.Propagation) {
 		return invalid("mount at %s: unknown propagation %q", m.Target, o.Propagation)
 	}
-	if o.ReadOnlyNonRecursive && o.ReadOnlyForceRecursive {
-		return invalid("mount at %s: read-only cannot be both recursive and not", m.Target)
+	if o.ReadOnlyNonRecursive && !o.NonRecursive {
+		return invalid("mount at %s: bind-recursive=writable is not supported: read-only holds for the mounts below, too; use bind-recursive=disabled to leave them out", m.Target)
 	}
 	m.Propagation, m.NonRecursive, m.CreateSource = o.Propagation, o.NonRecursive, o.CreateMountpoint
-	m.ReadOnlyNonRecursive = o.ReadOnlyNonRecursive
 	return nil
 }
 

@@ -8,9 +8,11 @@ import (
 )
 
 // rlimitNames are those of getrlimit(2) that Docker takes.
-var rlimitNames = []string{
-	"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice",
-	"nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
+func rlimitNames() []string {
+	return []string{
+		"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice",
+		"nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
+	}
 }
 
 // setRlimits sets --ulimit. -1 is no limit.
@@ -19,8 +21,8 @@ func (b *builder) setRlimits() error {
 		if u == nil {
 			continue
 		}
-		if !slices.Contains(rlimitNames, u.Name) {
-			return invalid("--ulimit: unknown limit %q, use one of %s", u.Name, strings.Join(rlimitNames, ", "))
+		if !slices.Contains(rlimitNames(), u.Name) {
+			return invalid("--ulimit: unknown limit %q, use one of %s", u.Name, strings.Join(rlimitNames(), ", "))
 		}
 		if u.Soft < -1 || u.Hard < -1 {
 			return invalid("--ulimit %s: a limit is -1 (none) or not negative", u.Name)

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // ipcSysctls are those of the ipc namespace besides fs.mqueue (namespaces(7)).
@@ -50,8 +52,9 @@ func (b *builder) setSysctls() error {
 		sysctls[key] = value
 	}
 	// As in Docker: a port below 1024 is no privilege in a network of one's own.
+	// It needs a /proc of the container's.
 	const ports = "net.ipv4.ip_unprivileged_port_start"
-	if _, set := sysctls[ports]; !set && h.NetworkMode.IsPrivate() {
+	if _, set := sysctls[ports]; !set && h.NetworkMode.IsPrivate() && !b.sharesHost(specs.PIDNamespace) {
 		sysctls[ports] = "0"
 	}
 	if len(sysctls) > 0 {

@@ -9,10 +9,12 @@ import (
 	"github.com/moby/moby/api/types/mount"
 )
 
-// tmpfsFlags pairs each flag with its opposite.
-var tmpfsFlags = [][2]string{
-	{"ro", "rw"}, {"nosuid", "suid"}, {"nodev", "dev"}, {"noexec", "exec"}, {"sync", "async"},
-	{"noatime", "atime"}, {"nodiratime", "diratime"}, {"relatime", "norelatime"}, {"strictatime", "nostrictatime"},
+// tmpfsFlags groups those of which the last one counts.
+func tmpfsFlags() [][]string {
+	return [][]string{
+		{"ro", "rw"}, {"nosuid", "suid"}, {"nodev", "dev"}, {"noexec", "exec"}, {"sync", "async"},
+		{"noatime", "relatime", "strictatime"}, {"nodiratime", "diratime"},
+	}
 }
 
 // tmpfsOptions merges options over Docker's defaults; the last of a kind counts.
@@ -34,9 +36,9 @@ func tmpfsOptions(target string, options []string) ([]string, error) {
 
 // tmpfsOption checks an option and tells which others it replaces.
 func tmpfsOption(o string) (same func(string) bool, err error) {
-	for _, pair := range tmpfsFlags {
-		if o == pair[0] || o == pair[1] {
-			return func(s string) bool { return s == pair[0] || s == pair[1] }, nil
+	for _, group := range tmpfsFlags() {
+		if slices.Contains(group, o) {
+			return func(s string) bool { return slices.Contains(group, s) }, nil
 		}
 	}
 	key, value, hasValue := strings.Cut(o, "=")
