@@ -35,7 +35,7 @@ build: toolbox ## build bin/berth and bin/berthd
 toolbox: $(TOOLBOX) ## build the embedded image
 
 $(TOOLBOX): $(shell find image/toolbox/mk image/toolbox/src -type f ! -name '*_test.go')
-	$(GO) run ./image/toolbox/mk -src image/toolbox/src -o $@
+	GOARCH= $(GO) run ./image/toolbox/mk -arch $(GOARCH) -src image/toolbox/src -o $@
 
 .PHONY: run
 run: build ## run the main job: a shell in a new container; without a terminal, a tour of one
