@@ -11,7 +11,7 @@ GOARCH := $(shell $(GO) env GOARCH)
 TOOLBOX = image/toolbox/embed/$(GOARCH)/toolbox.tar
 
 # Where the tests keep what is slow to make again (a Debian root file system).
-BERTH_TEST_CACHE ?= $(CURDIR)/.cache/test
+BERTH_TEST_CACHE ?= /var/cache/berth-test
 GOTEST = $(GO) test -p 2 -timeout 10m
 
 GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0

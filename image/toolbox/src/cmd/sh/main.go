@@ -119,11 +119,13 @@ func run(l line) error {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	var source io.Reader = os.Stdin
+	var source io.Reader
 	switch {
 	case l.hasCommand:
 		source = strings.NewReader(l.command)
-	case !fromStdin:
+	case fromStdin:
+		return runLines(ctx, r, os.Stdin)
+	default:
 		f, err := os.Open(l.name)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "sh: %v\n", err)
@@ -137,4 +139,35 @@ func run(l line) error {
 		return err
 	}
 	return r.Run(ctx, prog)
+}
+
+// runLines runs commands as they come: a line that is there runs before the next
+// is read, and a command that reads standard input gets what follows its line.
+func runLines(ctx context.Context, r *interp.Runner, stdin io.Reader) error {
+	parser := syntax.NewParser()
+	var status error
+	for stmts, err := range parser.InteractiveSeq(byteReader{stdin}) {
+		if err != nil {
+			return err
+		}
+		if parser.Incomplete() {
+			continue
+		}
+		for _, stmt := range stmts {
+			if status = r.Run(ctx, stmt); r.Exited() || ctx.Err() != nil {
+				return status
+			}
+		}
+	}
+	return status
+}
+
+// byteReader reads no further than it must.
+type byteReader struct{ r io.Reader }
+
+func (b byteReader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	return b.r.Read(p[:1])
 }
