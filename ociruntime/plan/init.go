@@ -44,9 +44,9 @@ func (p *planner) init() {
 	p.await(p.root)
 	p.enterRoot()
 	p.attachMounts()
+	p.sysctls() // while /proc/sys is not yet covered by a read-only mount
 	p.maskPaths(s.Linux.MaskedPaths)
 	p.protectPaths(s.Linux.ReadonlyPaths)
-	p.sysctls()
 	if s.Process.Terminal {
 		p.console(true)
 	}
