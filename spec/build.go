@@ -60,9 +60,11 @@ type Host struct {
 	MemoryNodes  string   // NUMA nodes, as in "0"; empty: unknown
 	Memory       int64    // bytes
 	Capabilities []string // the bounding set, "CAP_CHOWN"; nil: all that are known
-	Masked       []string // further paths to mask, those that only some machines have
-	AppArmor     bool
-	SELinux      bool
+	// MessageQueues is set if the host has its message queues at /dev/mqueue.
+	MessageQueues bool
+	Masked        []string // further paths to mask, those that only some machines have
+	AppArmor      bool
+	SELinux       bool
 	// Devices tells the device nodes at a path: the node itself or all below a
 	// directory. Nil: none can be found.
 	Devices func(path string) ([]specs.LinuxDevice, error)

@@ -28,7 +28,8 @@ const testID = "4bf5b40baaa3ed9a55e1b8b8ae16e9b4f6d2a0c0f6c7f1e7f7d2a6a0c0b1d2e3
 func testHost() Host {
 	return Host{
 		Arch: "amd64", Kernel: Kernel{6, 18}, Hostname: "metal", SwapLimit: true,
-		CPUs: 2, CPUSet: "0-1", MemoryNodes: "0", Memory: 8 << 30,
+		MessageQueues: true,
+		CPUs:          2, CPUSet: "0-1", MemoryNodes: "0", Memory: 8 << 30,
 		Devices: func(p string) ([]specs.LinuxDevice, error) {
 			all := []specs.LinuxDevice{
 				{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229},

@@ -66,8 +66,12 @@ func (b *builder) kernelMounts() ([]specs.Mount, error) {
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 	}
+	if b.sharesHost(specs.IPCNamespace) && !b.Host.MessageQueues {
+		mounts = mounts[:5] // no view of them that could be shared
+	}
 	for i, kind := range map[int]specs.LinuxNamespaceType{0: specs.PIDNamespace, 3: specs.NetworkNamespace, 4: specs.CgroupNamespace, 5: specs.IPCNamespace} {
-		if m := &mounts[i]; b.sharesHost(kind) {
+		if i < len(mounts) && b.sharesHost(kind) {
+			m := &mounts[i]
 			m.Type, m.Source = "bind", m.Destination
 			m.Options = append([]string{"rbind", "rslave"}, m.Options...)
 		}

@@ -52,6 +52,8 @@ func Read() (spec.Host, error) {
 		h.CPUs = runtime.NumCPU()
 	}
 	h.Memory = memTotal()
+	_, err = os.Stat("/dev/mqueue")
+	h.MessageQueues = err == nil
 	h.AppArmor = firstOf("/sys/module/apparmor/parameters/enabled") == "Y"
 	h.SELinux = firstOf("/sys/fs/selinux/enforce") != ""
 	// Moments of thermal throttling tell what other programs compute.
