@@ -6,7 +6,10 @@
 // May import: ociruntime/lifecycle.
 // Must not know: images, the engine, the API.
 //
-//	bundle RUNDIR BUNDLE ID
+//	bundle RUNDIR BUNDLE ID [TIMES]
+//
+// TIMES runs it as often, one after the other, in this one process: what a
+// daemon pays.
 package main
 
 import (
@@ -17,6 +20,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"berth/ociruntime/lifecycle"
@@ -25,11 +29,19 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: bundle RUNDIR BUNDLE ID")
+	times := 1
+	var err error
+	if len(os.Args) == 5 {
+		times, err = strconv.Atoi(os.Args[4])
+	}
+	if len(os.Args) < 4 || len(os.Args) > 5 || err != nil {
+		fmt.Fprintln(os.Stderr, "usage: bundle RUNDIR BUNDLE ID [TIMES]")
 		os.Exit(2)
 	}
-	code, err := run(context.Background(), os.Args[1], os.Args[2], os.Args[3])
+	code := 0
+	for ; times > 0 && code == 0 && err == nil; times-- {
+		code, err = run(context.Background(), os.Args[1], os.Args[2], os.Args[3])
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bundle: %v\n", err)
 		os.Exit(1)

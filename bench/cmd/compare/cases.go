@@ -121,6 +121,10 @@ func (b *bench) runtimes(ours, dir string, view *peer.View) (rows []*row, missin
 	rows = []*row{{name: "berth's runtime", ours: true, command: func(i int) *exec.Cmd {
 		return exec.Command(ours, filepath.Join(b.runDir, "ours"), dir, "bench-berth-"+strconv.Itoa(i))
 	}}}
+	const times = 10
+	rows = append(rows, &row{name: "berth's runtime in a process that runs, as in berthd", times: times, command: func(i int) *exec.Cmd {
+		return exec.Command(ours, filepath.Join(b.runDir, "ours"), dir, "bench-berth-"+strconv.Itoa(i), strconv.Itoa(times))
+	}})
 	for _, name := range []string{"crun", "runc"} {
 		path, err := peer.Program(name)
 		if err != nil {

@@ -21,6 +21,7 @@ type row struct {
 	ours    bool
 	command func(i int) *exec.Cmd // the i-th run's
 	daemons []int
+	times   int                // how often the command does it; 0 is once
 	on      *linux.MountThread // where it is started; nil for anywhere
 	series  measure.Series
 	failed  error
@@ -41,6 +42,9 @@ func (b *bench) take(ctx context.Context, rows []*row) error {
 			if err != nil {
 				r.failed = err
 				continue
+			}
+			if n := time.Duration(r.times); n > 1 {
+				s.Wall, s.CPU = s.Wall/n, s.CPU/n
 			}
 			if i > 0 {
 				r.series = append(r.series, s)
