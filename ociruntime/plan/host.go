@@ -200,7 +200,11 @@ func (p *planner) hostBinds() {
 		fd := p.Slot("bind-" + m.Destination)
 		p.clonePath(cwd, m.Source, m.recursive, fd)
 		p.publish(fd, m.fd)
-		p.setAttr(m.fd, m.recursive, p.mountAttr(m.set, m.clr, m.propagation(), m.idmap && p.userns), attrText(m.set))
+		p.setAttr(m.fd, m.recursive, p.mountAttr(m.set, m.clr, m.propagation(), false), attrText(m.set))
+		if m.idmap && p.userns {
+			// Not of the mounts below it: many file systems have no idmapped mounts.
+			p.setAttr(m.fd, false, p.mountAttr(0, 0, 0, true), "idmap")
+		}
 	}
 	for _, m := range p.mounts {
 		if m.kind != cgroupMount {

@@ -40,8 +40,15 @@ func (p *planner) init() {
 	}
 	p.Group("mount")
 	p.makeMounts()
+	proc := p.find("/proc")
+	if proc != nil && proc.kind == newMount {
+		p.sysctls(proc) // before anything covers a part of it
+	}
 	p.Do("wait for root")
 	p.await(p.root)
+	if proc == nil || proc.kind != newMount {
+		p.sysctls(proc)
+	}
 	p.enterRoot()
 	p.attachMounts()
 	p.sysctls() // while /proc/sys is not yet covered by a read-only mount
@@ -193,9 +200,9 @@ func (p *planner) protectPaths(paths []string) {
 	}
 }
 
-// sysctls writes kernel parameters through the init's own proc, never through
-// what the container has at /proc (CVE-2025-52881).
-func (p *planner) sysctls() {
+// sysctls writes kernel parameters through the file of a proc mount, never
+// through what the container has at /proc (CVE-2025-52881).
+func (p *planner) sysctls(proc *mount) {
 	keys := make([]string, 0, len(p.in.Spec.Linux.Sysctl))
 	for k := range p.in.Spec.Linux.Sysctl {
 		keys = append(keys, k)
@@ -203,15 +210,15 @@ func (p *planner) sysctls() {
 	sort.Strings(keys)
 	for _, k := range keys {
 		value := p.in.Spec.Linux.Sysctl[k]
-		if m := p.find("/proc"); m == nil || m.kind != newMount {
-			p.refuse("sysctl %s needs a new proc mount at /proc", k)
+		if proc == nil || proc.Type != "proc" && proc.Source != "/proc" {
+			p.refuse("sysctl %s needs a proc mount at /proc", k)
 			return
 		}
 		p.Do("set sysctl %s to %s", k, value)
 		fd := p.Slot("sysctl-" + k)
 		how := p.openHow(syscall.O_WRONLY|syscall.O_CLOEXEC, linux.ResolveBeneath|linux.ResolveNoSymlinks|linux.ResolveNoMagic|linux.ResolveNoXdev, "O_WRONLY BENEATH")
 		file := "sys/" + strings.ReplaceAll(k, ".", "/")
-		p.Call("openat2", linux.SysOpenat2, p.procFD.Value(), p.String(file), how, program.Int(24)).To(fd)
+		p.Call("openat2", linux.SysOpenat2, proc.fd, p.String(file), how, program.Int(24)).To(fd)
 		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(value), value), program.Int(len(value)))
 		p.Call("close", syscall.SYS_CLOSE, fd.Value())
 	}

@@ -102,6 +102,7 @@ func (p *planner) keep() {
 	p.mapIDs()
 	p.Do("let init go on: ids")
 	p.signal(p.ids)
+	p.Group("mount")
 	p.filesAs(p.hostRootID(), p.hostRootGID())
 	p.hostRoot()
 	p.hostDev()

@@ -72,6 +72,10 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 	m.Destination = path.Clean(sm.Destination)
 	for _, o := range sm.Options {
 		attr, isAttr := attributes[o]
+		if !isAttr && strings.HasPrefix(o, "r") {
+			// "rro" and its like reach the mounts below; those of rbind all do.
+			attr, isAttr = attributes[o[1:]]
+		}
 		prop, isProp := propagations[o]
 		switch {
 		case isAttr:
@@ -151,9 +155,6 @@ func (p *planner) makeMounts() {
 			source = m.Type
 		}
 		p.newMount(m.Type, source, m.data, m.set, m.slot)
-		if m.Type == "proc" && m.Destination == "/proc" {
-			p.procFD = m.slot
-		}
 	}
 }
 

@@ -120,7 +120,7 @@ type planner struct {
 	initLabel *program.Label
 
 	ids, root, ready program.Slot // eventfds
-	pidfd, procFD    program.Slot
+	pidfd            program.Slot
 	rootFD, devFD    program.Arg
 	shared           int            // how many shared files have a number
 	word             program.Buffer // where eventfds are read to
@@ -139,8 +139,8 @@ func newPlanner(in Input) (*planner, error) {
 	p := &planner{
 		Builder: b, in: in, initLabel: b.Label("init"),
 		ids: b.Slot("ids"), root: b.Slot("root-ready"), ready: b.Slot("ready"),
-		pidfd: b.Slot("pidfd"), procFD: b.Slot("proc"),
-		word: b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),
+		pidfd: b.Slot("pidfd"),
+		word:  b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),
 		hows: map[string]program.Arg{},
 	}
 	p.rootFD, p.devFD = p.share("root"), p.share("dev")

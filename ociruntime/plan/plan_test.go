@@ -181,7 +181,7 @@ func TestBuildRefuses(t *testing.T) {
 		"sysctl without proc": {func(in *Input) {
 			in.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
 			in.Spec.Mounts = in.Spec.Mounts[1:]
-		}, "needs a new proc mount"},
+		}, "needs a proc mount"},
 		"environment too large": {func(in *Input) { in.Spec.Process.Env = []string{strings.Repeat("x", maxEnv)} }, "shorten the environment"},
 		"too many layers": {func(in *Input) {
 			in.AttachedLayers = true
