@@ -51,7 +51,6 @@ func (p *planner) init() {
 	}
 	p.enterRoot()
 	p.attachMounts()
-	p.sysctls() // while /proc/sys is not yet covered by a read-only mount
 	p.maskPaths(s.Linux.MaskedPaths)
 	p.protectPaths(s.Linux.ReadonlyPaths)
 	if s.Process.Terminal {
