@@ -74,6 +74,7 @@ race: toolbox ## unit tests under the race detector (needs gcc)
 .PHONY: bench
 bench: build ## compare with crun, runc, podman and docker where they are installed (as root)
 	$(GO) run ./bench/cmd/compare -bin bin
+	$(GO) test ./bench/pull -run '^$$' -bench . -benchtime 3x
 
 ##@ Checks
 

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 // listen is a daemon: it notes that it runs, listens, and ends when its run
-// directory's file "stop" appears.
+// directory's file "stop" appears or the directory is gone with the test.
 func listen(args []string) int {
 	run := args[len(args)-1]
 	f, err := os.OpenFile(filepath.Join(run, "starts"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -52,7 +52,8 @@ func listen(args []string) int {
 		}
 	}()
 	for range time.NewTicker(5 * time.Millisecond).C {
-		if _, err := os.Stat(filepath.Join(run, "stop")); err == nil {
+		_, stop := os.Stat(filepath.Join(run, "stop"))
+		if _, gone := os.Stat(run); stop == nil || gone != nil {
 			return 0
 		}
 	}
