@@ -2,7 +2,7 @@
 // makes them, run by the real runtime on the real kernel, with a shell in the
 // container that says what it sees.
 //
-// Level: tests only.
+// Level: L5, tests only.
 // Owns: the security regression tests of the runtime.
 // May import: spec, ociruntime, internal.
 // Must not know: the engine's internals.
