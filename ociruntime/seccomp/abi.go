@@ -42,12 +42,17 @@ type syscallRow struct {
 	nr   [abis]int32
 }
 
-// number looks a call up by name.
-func (a abi) number(name string) (uint32, bool) {
-	i, found := slices.BinarySearchFunc(syscalls[:], name, func(r syscallRow, name string) int {
+// rowOf finds the row of a call; false if no abi has it.
+func rowOf(name string) (int, bool) {
+	return slices.BinarySearchFunc(syscalls[:], name, func(r syscallRow, name string) int {
 		return strings.Compare(r.name, name)
 	})
-	if !found || syscalls[i].nr[a] < 0 {
+}
+
+// number looks up a call of the abi by name.
+func (a abi) number(name string) (uint32, bool) {
+	i, ok := rowOf(name)
+	if !ok || syscalls[i].nr[a] < 0 {
 		return 0, false
 	}
 	return uint32(syscalls[i].nr[a]), true

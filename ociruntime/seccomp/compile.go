@@ -91,9 +91,9 @@ func (a *assembler) numbers(e entry, rules *ruleset) []step {
 				f = paint(f, math.MaxUint32, math.MaxUint32, retENOSYS)
 			}
 		}
-		points := make(map[uint64]target, len(calls))
-		for nr, r := range calls {
-			points[uint64(nr)] = a.decide(b, r, rules.dflt)
+		points := make([]step, 0, len(calls))
+		for _, c := range calls {
+			points = append(points, step{uint64(c.nr), a.decide(b, c.rules, rules.dflt)})
 		}
 		f = dot(f, points)
 	}
@@ -105,8 +105,9 @@ func (a *assembler) numbers(e entry, rules *ruleset) []step {
 
 // firstNew is the number after the highest that the profile names, leaving out
 // the calls that an abi numbers apart; false if it names no other.
-func firstNew(b abi, calls map[uint32][]rule) (first uint64, ok bool) {
-	for nr := range calls {
+func firstNew(b abi, calls []numbered) (first uint64, ok bool) {
+	for _, c := range calls {
+		nr := c.nr
 		if b == x32 && nr >= x32Own && nr < x32Own+36 || b == arm && nr >= armPrivate {
 			continue
 		}

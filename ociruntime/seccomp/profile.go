@@ -1,6 +1,7 @@
 package seccomp
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"syscall"
@@ -74,9 +75,21 @@ type rule struct {
 // ruleset is a profile checked and freed of what has no effect.
 type ruleset struct {
 	dflt  action
-	named []string          // every name the profile mentions, sorted
-	rules map[string][]rule // by call; a rule without conditions stands alone
+	calls []named // in the order of the table of calls
 	flags uint
+}
+
+// named says whether the profile names a call and what for. Without rules it
+// gets the default action; a rule without conditions stands alone.
+type named struct {
+	is    bool
+	rules []rule
+}
+
+// numbered is a call by its number in one abi.
+type numbered struct {
+	nr    uint32
+	rules []rule
 }
 
 // readProfile checks every rule, those of unknown calls too.
@@ -89,7 +102,7 @@ func readProfile(p *specs.LinuxSeccomp) (*ruleset, error) {
 		// The process that hands the listener over would wait for it.
 		return nil, fmt.Errorf("seccomp: %s cannot be the default action", specs.ActNotify)
 	}
-	s := &ruleset{dflt: dflt, rules: make(map[string][]rule)}
+	s := &ruleset{dflt: dflt, calls: make([]named, len(syscalls))}
 	if s.flags, err = flagsOf(p.Flags); err != nil {
 		return nil, err
 	}
@@ -107,16 +120,15 @@ func readProfile(p *specs.LinuxSeccomp) (*ruleset, error) {
 				return nil, err
 			}
 		}
-		s.named = append(s.named, c.Names...)
 		if act == dflt {
-			continue
+			alternatives = nil
 		}
 		for _, name := range c.Names {
-			s.rules[name] = merge(s.rules[name], alternatives)
+			if i, ok := rowOf(name); ok {
+				s.calls[i] = named{true, merge(s.calls[i].rules, alternatives)}
+			}
 		}
 	}
-	slices.Sort(s.named)
-	s.named = slices.Compact(s.named)
 	if s.flags&FlagNewListener == 0 {
 		s.flags &^= FlagWaitKillableRecv // the kernel refuses it without a listener
 	}
@@ -205,38 +217,55 @@ func flagsOf(flags []specs.LinuxSeccompFlag) (uint, error) {
 	return f, nil
 }
 
-// forABI gives the rules of each call number that the profile names, in one
-// abi. A number with no rules gets the default action.
-func (s *ruleset) forABI(a abi) map[uint32][]rule {
-	calls := make(map[uint32][]rule, len(s.named))
-	for _, name := range s.named {
-		if nr, ok := a.number(name); ok {
-			calls[nr] = merge(calls[nr], s.rules[name])
+// forABI gives the calls that the profile names and one abi has, by number.
+func (s *ruleset) forABI(a abi) []numbered {
+	calls := make([]numbered, 0, len(s.calls))
+	for i, n := range s.calls {
+		if nr := syscalls[i].nr[a]; n.is && nr >= 0 {
+			calls = append(calls, numbered{uint32(nr), n.rules})
 		}
 	}
-	if a != x86 {
-		return calls
+	if a == x86 {
+		calls = append(calls, s.multiplexed()...)
 	}
-	for _, m := range multiplexed {
-		nr, _ := a.number(m.call)
+	slices.SortStableFunc(calls, func(x, y numbered) int { return cmp.Compare(x.nr, y.nr) })
+	out := calls[:0]
+	for _, c := range calls {
+		if n := len(out); n > 0 && out[n-1].nr == c.nr { // two names of one call
+			out[n-1].rules = merge(out[n-1].rules, c.rules)
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// multiplexed gives the rules of calls that 386 has by way of another.
+func (s *ruleset) multiplexed() (calls []numbered) {
+	for _, m := range multiplexers {
+		nr, _ := x86.number(m.call)
 		for i, name := range m.calls {
+			at, ok := rowOf(name)
+			if !ok {
+				continue
+			}
 			// Behind a pointer the filter cannot see arguments: a rule that
 			// forbids some forbids all, one that permits some permits none.
-			direct := s.rules[name]
+			direct := s.calls[at].rules
 			r := slices.IndexFunc(direct, func(r rule) bool { return len(r.when) == 0 || !r.act.permits() })
 			if r < 0 {
 				continue
 			}
 			which := specs.LinuxSeccompArg{Index: 0, Op: specs.OpMaskedEqual, Value: m.mask, ValueTwo: uint64(i)}
-			calls[nr] = merge(calls[nr], []rule{{[]specs.LinuxSeccompArg{which}, direct[r].act}})
+			calls = append(calls, numbered{nr, []rule{{[]specs.LinuxSeccompArg{which}, direct[r].act}}})
 		}
 	}
 	return calls
 }
 
-// multiplexed are the two calls of 386 that stand for many: their first
+// multiplexers are the two calls of 386 that stand for many: their first
 // argument, under mask, is an index of calls (linux/net.h, linux/ipc.h).
-var multiplexed = []struct {
+var multiplexers = []struct {
 	call  string
 	mask  uint64
 	calls []string

@@ -66,30 +66,34 @@ func paint(f []step, first, last uint64, to target) []step {
 }
 
 // dot returns f with single values leading to other targets, as many calls of
-// paint would, in one go.
-func dot(f []step, points map[uint64]target) []step {
-	bounds := make([]uint64, 0, len(f)+2*len(points))
-	for _, s := range f {
-		bounds = append(bounds, s.from)
-	}
-	for v := range points {
-		bounds = append(bounds, v)
-		if v < math.MaxUint32 {
-			bounds = append(bounds, v+1)
-		}
-	}
-	slices.Sort(bounds)
-	var out []step
-	for _, v := range slices.Compact(bounds) {
-		to, ok := points[v]
-		if !ok {
-			to = valueAt(f, v)
-		}
+// paint would, in one go. The points are sorted.
+func dot(f, points []step) []step {
+	out := make([]step, 0, len(f)+2*len(points))
+	put := func(from uint64, to target) {
 		if n := len(out); n == 0 || out[n-1].to != to {
-			out = append(out, step{v, to})
+			out = append(out, step{from, to})
 		}
 	}
-	return out
+	var base target // what f says at the place reached
+	for i, next := 0, uint64(0); ; {
+		for len(f) > 0 && f[0].from <= next {
+			base, f = f[0].to, f[1:]
+		}
+		if i < len(points) && points[i].from == next {
+			put(next, points[i].to)
+			next, i = next+1, i+1
+			continue
+		}
+		put(next, base)
+		switch {
+		case i < len(points) && (len(f) == 0 || points[i].from < f[0].from):
+			next = points[i].from
+		case len(f) > 0:
+			next = f[0].from
+		default:
+			return out
+		}
+	}
 }
 
 // decide gives the target of a call with these rules. Equal rules have one
