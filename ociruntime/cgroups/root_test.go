@@ -304,3 +304,31 @@ func TestDeleteNamesProcesses(t *testing.T) {
 		}
 	})
 }
+
+// A container must not make the host run a program (CVE-2022-0492): its groups
+// have no release_agent, announce no release, and belong to the host's root,
+// which no user of the container is.
+func TestSecurity19ReleaseAgent(t *testing.T) {
+	layouts(t, func(t *testing.T, l Layout) {
+		for _, d := range mustCreate(t, l, nil).Dirs() {
+			if exists(d.Path + "/release_agent") {
+				t.Errorf("%s has a release_agent", d.Path)
+			}
+			if n, err := single(d.Path + "/notify_on_release"); n != 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s announces its release: %d %v", d.Path, n, err)
+			}
+			for _, file := range []string{"", "/cgroup.procs", "/tasks", "/notify_on_release"} {
+				st, err := os.Stat(d.Path + file)
+				if errors.Is(err, os.ErrNotExist) {
+					continue // version 2 has no tasks
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if sys := st.Sys().(*syscall.Stat_t); sys.Uid != 0 || st.Mode().Perm()&0o022 != 0 {
+					t.Errorf("%s%s: owner %d, mode %v", d.Path, file, sys.Uid, st.Mode())
+				}
+			}
+		}
+	})
+}

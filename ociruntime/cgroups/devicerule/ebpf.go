@@ -1,4 +1,4 @@
-package cgroups
+package devicerule
 
 import "berth/internal/linux"
 
@@ -34,11 +34,11 @@ func ins(code, dst, src uint8, offset int16, immediate int32) linux.BPFInstructi
 	return linux.BPFInstruction{Code: code, Registers: dst | src<<4, Offset: offset, Immediate: immediate}
 }
 
-// compileV2 turns the rules into a program that walks them from the last to
+// V2 turns the rules into a program for cgroup v2 that walks them from the last to
 // the first. An allowing rule takes its access off what is asked for and the
 // program allows when nothing is left; a denying one denies if something it
 // covers is left. Without a rule that decides, the access is allowed.
-func compileV2(rules []rule) []linux.BPFInstruction {
+func V2(rules []Rule) []linux.BPFInstruction {
 	program := []linux.BPFInstruction{
 		ins(bpfLoadWord, regAccess, regContext, 0, 0),
 		ins(bpfCopy, regKind, regAccess, 0, 0),
@@ -66,7 +66,7 @@ func decide(allow bool) []linux.BPFInstruction {
 }
 
 // compileRule returns the instructions of one rule, to be left at the end if it does not decide.
-func compileRule(r rule) []linux.BPFInstruction {
+func compileRule(r Rule) []linux.BPFInstruction {
 	var tests, effect []linux.BPFInstruction
 	if r.kind != 'a' {
 		tests = append(tests, ins(bpfJumpNe, regKind, 0, 0, bpfKind[r.kind]))
