@@ -109,7 +109,7 @@ func (x *extractor) run() error {
 			return limit("layer has more than %d entries", x.opts.MaxEntries)
 		}
 		if err := x.entry(hdr); err != nil {
-			return fmt.Errorf("layer entry %q: %w", hdr.Name, err)
+			return fmt.Errorf("layer entry %.200q: %w", hdr.Name, err)
 		}
 	}
 	// What follows the end mark belongs to the stream that the caller hashes.

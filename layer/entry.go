@@ -147,7 +147,7 @@ func (x *extractor) hardlink(parent *dir, base string, hdr *tar.Header) error {
 	// builders (kaniko) start it with "/".
 	target, err := cleanName(hdr.Linkname, true)
 	if err != nil {
-		return refuse("hard link to %q: %w", hdr.Linkname, err)
+		return refuse("hard link to %.200q: %w", hdr.Linkname, err)
 	}
 	path := join(parent.path, base)
 	from, fromBase, err := x.lookup(target)
@@ -157,13 +157,13 @@ func (x *extractor) hardlink(parent *dir, base string, hdr *tar.Header) error {
 	}
 	switch {
 	case errors.Is(err, syscall.ENOENT):
-		return refuse("hard link to %q, which is not in this layer before it", hdr.Linkname)
+		return refuse("hard link to %.200q, which is not in this layer before it", hdr.Linkname)
 	case errors.Is(err, os.ErrInvalid), err == nil && st.IsDir():
-		return refuse("hard link to the directory %q", hdr.Linkname)
+		return refuse("hard link to the directory %.200q", hdr.Linkname)
 	case err != nil:
-		return refuse("hard link to %q: %w", hdr.Linkname, err)
+		return refuse("hard link to %.200q: %w", hdr.Linkname, err)
 	case join(from.path, fromBase) == path, within(join(from.path, fromBase), path):
-		return refuse("hard link to %q, which it replaces", hdr.Linkname)
+		return refuse("hard link to %.200q, which it replaces", hdr.Linkname)
 	}
 	// The look-up may have pushed parent out of the cache.
 	if parent, err = x.resolve(parent.path, true); err != nil {

@@ -58,7 +58,7 @@ func (x *extractor) step(parent *dir, base string, create bool) (*dir, error) {
 		}
 		return d, markOpaque(d)
 	case !st.IsDir():
-		return nil, refuse("%q is not a directory", path)
+		return nil, refuse("%.200q is not a directory", path)
 	}
 	return x.openDir(parent, base)
 }
@@ -69,14 +69,14 @@ func (x *extractor) step(parent *dir, base string, create bool) (*dir, error) {
 func (x *extractor) follow(at *dir, base string, create bool) (*dir, error) {
 	link := join(at.path, base)
 	if x.links++; x.links > maxLinks {
-		return nil, refuse("too many symbolic links at %q", link)
+		return nil, refuse("too many symbolic links at %.200q", link)
 	}
 	target, err := linux.ReadlinkAt(at.f, base)
 	if err != nil {
 		return nil, err
 	}
 	if strings.HasPrefix(target, "/") {
-		return nil, refuse("passes the absolute symbolic link %q -> %q", link, target)
+		return nil, refuse("passes the absolute symbolic link %.200q -> %.200q", link, target)
 	}
 	for component := range strings.SplitSeq(target, "/") {
 		switch component {
@@ -84,7 +84,7 @@ func (x *extractor) follow(at *dir, base string, create bool) (*dir, error) {
 			continue
 		case "..":
 			if at.path == "." {
-				return nil, refuse("passes the symbolic link %q -> %q out of the layer", link, target)
+				return nil, refuse("passes the symbolic link %.200q -> %.200q out of the layer", link, target)
 			}
 			up, _ := split(at.path)
 			at, err = x.resolve(up, create)

@@ -23,7 +23,7 @@ func (x *extractor) whiteout(name string) (done bool, err error) {
 			return true, nil // in AUFS's own directory
 		}
 		if strings.HasPrefix(component, whiteoutPrefix) {
-			return true, refuse("lies below the whiteout %q", component)
+			return true, refuse("lies below the whiteout %.200q", component)
 		}
 	}
 	if !strings.HasPrefix(base, whiteoutPrefix) {
@@ -34,7 +34,7 @@ func (x *extractor) whiteout(name string) (done bool, err error) {
 	}
 	target := strings.TrimPrefix(base, whiteoutPrefix)
 	if target == "" || target == "." || target == ".." {
-		return true, refuse("whiteout of %q", target)
+		return true, refuse("whiteout of %.200q", target)
 	}
 	parent, err := x.resolve(up, true)
 	if err != nil {
