@@ -8,7 +8,6 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/plan"
-	"berth/ociruntime/seccomp"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -39,7 +38,7 @@ func (c *Container) Exec(ctx context.Context, a ExecArgs) (*Process, error) {
 	}}
 	in := plan.Input{Spec: spec, Width: a.ConsoleWidth, Height: a.ConsoleHeight, LastCap: c.runtime.lastCap}
 	if s := c.spec.Linux.Seccomp; s != nil {
-		f, err := seccomp.Compile(s, runtime.GOARCH)
+		f, err := c.runtime.filters.Compile(s, runtime.GOARCH)
 		if err != nil {
 			return nil, fmt.Errorf("compile the seccomp profile: %w", err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/cgroups"
+	"berth/ociruntime/seccomp"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -21,6 +22,7 @@ import (
 type Runtime struct {
 	lastCap        int
 	detachedLayers bool
+	filters        seccomp.Cache
 }
 
 // New probes the kernel. A kernel that is too old is an error that names the

@@ -13,7 +13,6 @@ import (
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
-	"berth/ociruntime/seccomp"
 )
 
 // Start makes the container and starts its command. When it returns nil the
@@ -84,7 +83,7 @@ func (r *Runtime) input(a Args) (plan.Input, error) {
 		return in, fmt.Errorf("the spec of container %s has no process or no linux section", a.ID)
 	}
 	if s := a.Spec.Linux.Seccomp; s != nil {
-		f, err := seccomp.Compile(s, runtime.GOARCH)
+		f, err := r.filters.Compile(s, runtime.GOARCH)
 		if err != nil {
 			return in, fmt.Errorf("compile the seccomp profile: %w", err)
 		}
