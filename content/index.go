@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"berth/internal/atomicfile"
+	"berth/internal/fault"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -51,7 +52,7 @@ func (s *Store) Update(f func([]ocispec.Descriptor) ([]ocispec.Descriptor, error
 		return err
 	}
 	if len(data) > maxIndexSize {
-		return fmt.Errorf("index.json would be larger than %d bytes: remove some images: %w", maxIndexSize, errdefs.ErrResourceExhausted)
+		return fault.Errorf(errdefs.ErrResourceExhausted, "index.json would be larger than %d bytes: remove some images", maxIndexSize)
 	}
 	if err := atomicfile.Write(filepath.Join(s.root, ocispec.ImageIndexFile), data, 0o600); err != nil {
 		return fmt.Errorf("write index.json: %w", s.diskFull(err))

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"berth/internal/atomicfile"
+	"berth/internal/fault"
 	"berth/internal/linux"
 
 	"github.com/containerd/errdefs"
@@ -39,7 +40,7 @@ func (s *Store) Ingest(ctx context.Context, desc ocispec.Descriptor) (*Ingest, e
 		return nil, err
 	}
 	if desc.Size < 0 {
-		return nil, fmt.Errorf("blob %s: size %d is negative: %w", desc.Digest, desc.Size, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "blob %s: size %d is negative", desc.Digest, desc.Size)
 	}
 	done, err := s.acquire(ctx, desc.Digest)
 	if err != nil {
@@ -48,7 +49,7 @@ func (s *Store) Ingest(ctx context.Context, desc ocispec.Descriptor) (*Ingest, e
 	w := &Ingest{store: s, desc: desc, done: done, path: filepath.Join(s.root, "ingest", "sha256-"+desc.Digest.Encoded())}
 	if s.Has(desc) {
 		w.release()
-		return nil, fmt.Errorf("blob %s: %w", desc.Digest, errdefs.ErrAlreadyExists)
+		return nil, fault.Errorf(errdefs.ErrAlreadyExists, "blob %s", desc.Digest)
 	}
 	if err := w.open(ctx); err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -111,19 +112,15 @@ func (s *Store) checkSpace(need int64) error {
 		return err
 	}
 	if need > free {
-		return fmt.Errorf("%d bytes needed, %d free in the file system of %s: %w", need, free, s.root, errDiskFull)
+		return s.diskFull(fmt.Errorf("%d bytes needed, %d free: %w", need, free, syscall.ENOSPC))
 	}
 	return nil
 }
 
-// errDiskFull is both the class and the errno, so that a full disk looks the
-// same whether it was foreseen or met.
-var errDiskFull = errors.Join(errdefs.ErrResourceExhausted, syscall.ENOSPC)
-
 // diskFull adds the class and the remedy to an error of a full disk.
 func (s *Store) diskFull(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: free some space in the file system of %s (%w)", err, s.root, errdefs.ErrResourceExhausted)
+		return fault.Errorf(errdefs.ErrResourceExhausted, "the disk of %s is full: free some space or remove images: %w", s.root, err)
 	}
 	return err
 }

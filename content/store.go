@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"berth/internal/atomicfile"
+	"berth/internal/fault"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -74,7 +75,7 @@ func (s *Store) openLayout() error {
 	case err != nil:
 		return fmt.Errorf("open content store: %w", err)
 	case layout.Version != ocispec.ImageLayoutVersion:
-		return fmt.Errorf("open content store: %s says version %q, this berth knows %s: %w", path, layout.Version, ocispec.ImageLayoutVersion, errdefs.ErrFailedPrecondition)
+		return fault.Errorf(errdefs.ErrFailedPrecondition, "open content store: %s says version %q, this berth knows %s", path, layout.Version, ocispec.ImageLayoutVersion)
 	}
 	path = filepath.Join(s.root, ocispec.ImageIndexFile)
 	if err := readJSON(path, maxIndexSize, &s.index); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -118,10 +119,10 @@ func (s *Store) blobPath(d digest.Digest) string {
 // path passes here.
 func Check(d digest.Digest) error {
 	if err := d.Validate(); err != nil {
-		return fmt.Errorf("digest %q: %w: %w", clip(string(d)), err, errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "digest %q: %w", clip(string(d)), err)
 	}
 	if d.Algorithm() != digest.SHA256 {
-		return fmt.Errorf("digest %s: only sha256 is supported: %w", d, errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "digest %s: only sha256 is supported", d)
 	}
 	return nil
 }
@@ -141,7 +142,7 @@ func (s *Store) Size(d digest.Digest) (int64, error) {
 	}
 	info, err := os.Stat(s.blobPath(d))
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("blob %s: %w", d, errdefs.ErrNotFound)
+		return 0, fault.Errorf(errdefs.ErrNotFound, "blob %s", d)
 	}
 	if err != nil {
 		return 0, err
@@ -164,7 +165,7 @@ func (s *Store) Reader(d digest.Digest) (*os.File, error) {
 	}
 	f, err := os.Open(s.blobPath(d))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("blob %s: %w", d, errdefs.ErrNotFound)
+		return nil, fault.Errorf(errdefs.ErrNotFound, "blob %s", d)
 	}
 	return f, err
 }
@@ -174,7 +175,7 @@ func (s *Store) Reader(d digest.Digest) (*os.File, error) {
 // ErrNotFound if there is none, a [*DigestError] if the bytes were damaged.
 func (s *Store) ReadBlob(desc ocispec.Descriptor, limit int64) ([]byte, error) {
 	if desc.Size < 0 || desc.Size > limit {
-		return nil, fmt.Errorf("blob %s: size %d is not between 0 and %d bytes: %w", desc.Digest, desc.Size, limit, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "blob %s: size %d is not between 0 and %d bytes", desc.Digest, desc.Size, limit)
 	}
 	f, err := s.Reader(desc.Digest)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path"
 
 	"berth/content"
+	"berth/internal/fault"
 	"berth/layer"
 
 	"github.com/containerd/errdefs"
@@ -53,10 +54,10 @@ func readArchive(ctx context.Context, store *content.Store, r io.Reader) (_ *arc
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("not an image archive: %w: %w", err, errdefs.ErrInvalidArgument)
+			return nil, fault.Errorf(errdefs.ErrInvalidArgument, "not an image archive: %w", err)
 		}
 		if n == maxArchiveEntries {
-			return nil, fmt.Errorf("image archive has more than %d entries: %w", maxArchiveEntries, errdefs.ErrInvalidArgument)
+			return nil, fault.Errorf(errdefs.ErrInvalidArgument, "image archive has more than %d entries", maxArchiveEntries)
 		}
 		if err := a.add(ctx, store, hdr, tr); err != nil {
 			return nil, fmt.Errorf("image archive: %q: %w", clip(hdr.Name), err)
@@ -68,7 +69,7 @@ func readArchive(ctx context.Context, store *content.Store, r io.Reader) (_ *arc
 // add keeps one entry. Names are keys of a map, never paths on disk.
 func (a *archive) add(ctx context.Context, store *content.Store, hdr *tar.Header, r io.Reader) error {
 	if len(hdr.Name) > maxArchiveName || len(hdr.Linkname) > maxArchiveName {
-		return fmt.Errorf("name is longer than %d bytes: %w", maxArchiveName, errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "name is longer than %d bytes", maxArchiveName)
 	}
 	name := path.Clean("/" + hdr.Name)
 	switch hdr.Typeflag {
@@ -82,11 +83,11 @@ func (a *archive) add(ctx context.Context, store *content.Store, hdr *tar.Header
 		return nil
 	case tar.TypeReg:
 	default:
-		return fmt.Errorf("is no file, directory or link: %w", errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "is no file, directory or link")
 	}
 	spool, err := store.Spool(ctx, r, hdr.Size)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("archive is truncated: %w: %w", err, errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "archive is truncated: %w", err)
 	}
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func (a *archive) add(ctx context.Context, store *content.Store, hdr *tar.Header
 	if first := a.files[name]; first != nil {
 		// The same bytes again are only waste; others would be read by some.
 		if first.Descriptor().Digest != spool.Descriptor().Digest {
-			err = fmt.Errorf("is there twice, and differs: %w", errdefs.ErrInvalidArgument)
+			err = fault.Errorf(errdefs.ErrInvalidArgument, "is there twice, and differs")
 		}
 		return errors.Join(err, spool.Discard())
 	}
@@ -132,10 +133,10 @@ func (a *archive) file(name string) *content.Spool {
 func (a *archive) read(name string, limit int64) ([]byte, error) {
 	f := a.file(name)
 	if f == nil {
-		return nil, fmt.Errorf("image archive has no %s: %w", clip(name), errdefs.ErrNotFound)
+		return nil, fault.Errorf(errdefs.ErrNotFound, "image archive has no %s", clip(name))
 	}
 	if size := f.Descriptor().Size; size > limit {
-		return nil, fmt.Errorf("image archive: %s has %d bytes, more than %d: %w", clip(name), size, limit, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "image archive: %s has %d bytes, more than %d", clip(name), size, limit)
 	}
 	r, err := f.Reader()
 	if err != nil {
@@ -152,7 +153,7 @@ func (a *archive) json(name string, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("image archive: %s: %w: %w", name, err, errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "image archive: %s: %w", name, err)
 	}
 	return nil
 }
@@ -165,7 +166,7 @@ func (a *archive) blob(desc ocispec.Descriptor) (*content.Spool, error) {
 	}
 	f := a.file(path.Join("blobs", desc.Digest.Algorithm().String(), desc.Digest.Encoded()))
 	if f == nil {
-		return nil, fmt.Errorf("image archive has no blob %s: %w", desc.Digest, errdefs.ErrNotFound)
+		return nil, fault.Errorf(errdefs.ErrNotFound, "image archive has no blob %s", desc.Digest)
 	}
 	if got := f.Descriptor(); got.Digest != desc.Digest || got.Size != desc.Size {
 		return nil, fmt.Errorf("image archive: %w", &content.DigestError{Want: desc.Digest, Got: got.Digest, WantSize: desc.Size, GotSize: got.Size})

@@ -2,9 +2,13 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"syscall"
+
+	"berth/internal/fault"
 
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -72,7 +76,11 @@ func (s *Store) unpack(ctx context.Context, o opened, i int, report *reporter) e
 	}
 	defer f.Close()
 	blob := &countedReader{r: f, count: report.counter(desc.Digest, StatusUnpacking, 0, desc.Size)}
-	if err := s.layers.Unpack(ctx, chain, o.config.RootFS.DiffIDs[i], blob); err != nil {
+	err = s.layers.Unpack(ctx, chain, o.config.RootFS.DiffIDs[i], blob)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fault.Errorf(errdefs.ErrResourceExhausted, "%w", err)
+	}
+	if err != nil {
 		return err
 	}
 	report.tell(Progress{Layer: desc.Digest, Status: StatusDone})
@@ -98,7 +106,7 @@ func (s *Store) open(root ocispec.Descriptor) (opened, error) {
 		o.doc, err = parseDocument(data, root.MediaType)
 	}
 	if err == nil && !isManifest(root.MediaType) {
-		err = fmt.Errorf("media type %q is not a manifest's: %w", clip(root.MediaType), errdefs.ErrInvalidArgument)
+		err = fault.Errorf(errdefs.ErrInvalidArgument, "media type %q is not a manifest's", clip(root.MediaType))
 	}
 	if err == nil {
 		data, err = s.content.ReadBlob(o.doc.Config, maxConfig)
@@ -119,7 +127,7 @@ func damaged(root ocispec.Descriptor, err error) error {
 	if name == "" {
 		name = root.Digest.String()
 	}
-	return fmt.Errorf("image %s is damaged: %w: pull it again or remove it: %w", name, err, errdefs.ErrDataLoss)
+	return fault.Errorf(errdefs.ErrDataLoss, "image %s is damaged: %w: pull it again or remove it", name, err)
 }
 
 // sizeName is the annotation in index.json that keeps what an image's layers

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"berth/content"
+	"berth/internal/fault"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -100,7 +101,7 @@ func (l *load) find() ([]loadable, error) {
 	var manifests []dockerArchiveImage
 	err = l.archive.json("manifest.json", &manifests)
 	if errdefs.IsNotFound(err) {
-		return nil, fmt.Errorf("not an image archive: it has neither index.json (OCI layout) nor manifest.json (docker save): %w", errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "not an image archive: it has neither index.json (OCI layout) nor manifest.json (docker save)")
 	}
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (l *load) findOCI(index ocispec.Index) ([]loadable, error) {
 		groups[name] = append(groups[name], d)
 	}
 	if len(order) > maxArchiveImages {
-		return nil, fmt.Errorf("image archive has more than %d images: %w", maxArchiveImages, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "image archive has more than %d images", maxArchiveImages)
 	}
 	var out []loadable
 	byDigest := map[digest.Digest]int{}
@@ -144,7 +145,7 @@ func (l *load) findOCI(index ocispec.Index) ([]loadable, error) {
 		out = append(out, found)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("image archive holds no image: %w", errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "image archive holds no image")
 	}
 	return out, nil
 }
@@ -178,7 +179,7 @@ func (l *load) choose(manifests []ocispec.Descriptor, depth int) (loadable, erro
 		}
 		return found, err
 	}
-	return loadable{}, fmt.Errorf("%w %s: it has %s: %w", errNoPlatform, l.want, listPlatforms(manifests), errdefs.ErrNotFound)
+	return loadable{}, fault.Errorf(errdefs.ErrNotFound, "%w %s: it has %s", errNoPlatform, l.want, listPlatforms(manifests))
 }
 
 func (l *load) read(desc ocispec.Descriptor, depth int) (loadable, error) {
@@ -196,7 +197,7 @@ func (l *load) read(desc ocispec.Descriptor, depth int) (loadable, error) {
 	}
 	if isIndex(desc.MediaType) {
 		if depth == maxIndexDepth {
-			return loadable{}, fmt.Errorf("index %s is nested more than %d deep: %w", desc.Digest, maxIndexDepth, errdefs.ErrInvalidArgument)
+			return loadable{}, fault.Errorf(errdefs.ErrInvalidArgument, "index %s is nested more than %d deep", desc.Digest, maxIndexDepth)
 		}
 		return l.choose(doc.Manifests, depth+1)
 	}
@@ -220,7 +221,7 @@ type dockerArchiveImage struct {
 // config is taken as it is, so the image has the id it had in Docker.
 func (l *load) findDocker(manifests []dockerArchiveImage) ([]loadable, error) {
 	if len(manifests) == 0 || len(manifests) > maxArchiveImages {
-		return nil, fmt.Errorf("image archive has %d images, not between 1 and %d: %w", len(manifests), maxArchiveImages, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "image archive has %d images, not between 1 and %d", len(manifests), maxArchiveImages)
 	}
 	var out []loadable
 	for _, m := range manifests {
@@ -246,7 +247,7 @@ func (l *load) fromDocker(m dockerArchiveImage) (loadable, error) {
 	add := func(name, mediaType string) (ocispec.Descriptor, error) {
 		f := l.archive.file(name)
 		if f == nil {
-			return ocispec.Descriptor{}, fmt.Errorf("manifest.json names %q, which is not there: %w", clip(name), errdefs.ErrInvalidArgument)
+			return ocispec.Descriptor{}, fault.Errorf(errdefs.ErrInvalidArgument, "manifest.json names %q, which is not there", clip(name))
 		}
 		desc := f.Descriptor()
 		out.blobs[desc.Digest] = f
@@ -276,7 +277,7 @@ func (l *load) fromDocker(m dockerArchiveImage) (loadable, error) {
 
 func readSpool(f *content.Spool, limit int64) ([]byte, error) {
 	if n := f.Descriptor().Size; n > limit {
-		return nil, fmt.Errorf("blob %s has %d bytes, more than %d: %w", f.Descriptor().Digest, n, limit, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "blob %s has %d bytes, more than %d", f.Descriptor().Digest, n, limit)
 	}
 	r, err := f.Reader()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/content"
+	"berth/internal/fault"
 	"berth/internal/linux"
 
 	"github.com/containerd/errdefs"
@@ -60,7 +61,7 @@ type document struct {
 func parseDocument(data []byte, mediaType string) (document, error) {
 	var doc document
 	refuse := func(format string, args ...any) (document, error) {
-		return document{}, fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
+		return document{}, fault.Errorf(errdefs.ErrInvalidArgument, format, args...)
 	}
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(data, &keys); err != nil {
@@ -104,20 +105,20 @@ func parseDocument(data []byte, mediaType string) (document, error) {
 
 func checkManifest(doc document) error {
 	if t := doc.Config.MediaType; t != ocispec.MediaTypeImageConfig && t != dockerConfig {
-		return fmt.Errorf("not a container image: its config has media type %q: %w", clip(t), errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "not a container image: its config has media type %q", clip(t))
 	}
 	if err := checkBlob(doc.Config); err != nil {
 		return err
 	}
 	if doc.Config.Size > maxConfig {
-		return fmt.Errorf("config has %d bytes, more than %d: %w", doc.Config.Size, maxConfig, errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "config has %d bytes, more than %d", doc.Config.Size, maxConfig)
 	}
 	for i, l := range doc.Layers {
 		switch l.MediaType {
 		case ocispec.MediaTypeImageLayer, ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageLayerZstd,
 			dockerLayer, dockerLayerGzip, dockerLayerZstd:
 		default:
-			return fmt.Errorf("layer %d has media type %q, which is not supported: %w", i+1, clip(l.MediaType), errdefs.ErrInvalidArgument)
+			return fault.Errorf(errdefs.ErrInvalidArgument, "layer %d has media type %q, which is not supported", i+1, clip(l.MediaType))
 		}
 		if err := checkBlob(l); err != nil {
 			return fmt.Errorf("layer %d: %w", i+1, err)
@@ -132,10 +133,10 @@ func checkBlob(d ocispec.Descriptor) error {
 		return err
 	}
 	if d.Size < 0 {
-		return fmt.Errorf("blob %s has size %d: %w", d.Digest, d.Size, errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "blob %s has size %d", d.Digest, d.Size)
 	}
 	if len(d.URLs) > 0 {
-		return fmt.Errorf("blob %s is to be fetched from another server (foreign layer): refused: %w", d.Digest, errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "blob %s is to be fetched from another server (foreign layer): refused", d.Digest)
 	}
 	return nil
 }
@@ -145,10 +146,10 @@ func checkBlob(d ocispec.Descriptor) error {
 func parseConfig(data []byte, nLayers int) (ocispec.Image, error) {
 	var c ocispec.Image
 	if err := json.Unmarshal(data, &c); err != nil {
-		return c, fmt.Errorf("image config: %w: %w", err, errdefs.ErrInvalidArgument)
+		return c, fault.Errorf(errdefs.ErrInvalidArgument, "image config: %w", err)
 	}
 	if len(c.RootFS.DiffIDs) != nLayers {
-		return c, fmt.Errorf("image config lists %d layers, the manifest %d: %w", len(c.RootFS.DiffIDs), nLayers, errdefs.ErrInvalidArgument)
+		return c, fault.Errorf(errdefs.ErrInvalidArgument, "image config lists %d layers, the manifest %d", len(c.RootFS.DiffIDs), nLayers)
 	}
 	for _, d := range c.RootFS.DiffIDs {
 		if err := content.Check(d); err != nil {

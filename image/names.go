@@ -1,10 +1,11 @@
 package image
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"berth/internal/fault"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -73,7 +74,7 @@ func (s *Store) Tag(source, target string) error {
 		return err
 	}
 	if ref.Digest() != "" {
-		return fmt.Errorf("tag %q: a new name cannot have a digest: %w", target, errdefs.ErrInvalidArgument)
+		return fault.Errorf(errdefs.ErrInvalidArgument, "tag %q: a new name cannot have a digest", target)
 	}
 	roots, _, err := s.lookup(source)
 	if err != nil {
@@ -125,7 +126,7 @@ func (s *Store) lookup(ref string) ([]ocispec.Descriptor, Reference, error) {
 	if nameErr != nil && !isID {
 		return nil, Reference{}, nameErr
 	}
-	return nil, Reference{}, fmt.Errorf("image %q not found on this machine: pull it or check the name: %w", ref, errdefs.ErrNotFound)
+	return nil, Reference{}, fault.Errorf(errdefs.ErrNotFound, "image %q not found on this machine: pull it or check the name", ref)
 }
 
 // byID returns the descriptors of the one image whose id starts with prefix.
@@ -141,8 +142,8 @@ func (s *Store) byID(roots []ocispec.Descriptor, prefix string) ([]ocispec.Descr
 			continue
 		}
 		if id != "" && this != id {
-			return nil, fmt.Errorf("image id %q is ambiguous: it fits %s and %s: give more digits: %w",
-				prefix, id.Encoded()[:12], this.Encoded()[:12], errdefs.ErrInvalidArgument)
+			return nil, fault.Errorf(errdefs.ErrInvalidArgument, "image id %q is ambiguous: it fits %s and %s: give more digits",
+				prefix, id.Encoded()[:12], this.Encoded()[:12])
 		}
 		id = this
 		found = append(found, root)

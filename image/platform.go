@@ -1,9 +1,10 @@
 package image
 
 import (
-	"fmt"
 	"slices"
 	"strings"
+
+	"berth/internal/fault"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -24,7 +25,7 @@ func parsePlatform(s string) (platform, error) {
 	if s != "" {
 		var err error
 		if spec, err = platforms.Parse(s); err != nil {
-			return platform{}, fmt.Errorf("platform %q: %w: %w", clip(s), err, errdefs.ErrInvalidArgument)
+			return platform{}, fault.Errorf(errdefs.ErrInvalidArgument, "platform %q: %w", clip(s), err)
 		}
 	}
 	return platform{spec: spec, matcher: platforms.Only(spec)}, nil
@@ -81,8 +82,8 @@ func (p platform) check(c ocispec.Image) error {
 	if c.OS == "" && c.Architecture == "" || p.matcher.Match(c.Platform) {
 		return nil
 	}
-	return fmt.Errorf("image is for %s, not for %s: name the platform you want with --platform: %w",
-		platforms.Format(c.Platform), p, errdefs.ErrNotFound)
+	return fault.Errorf(errdefs.ErrNotFound, "image is for %s, not for %s: name the platform you want with --platform",
+		platforms.Format(c.Platform), p)
 }
 
 // list names the platforms of an index, for a message.

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"berth/content"
+	"berth/internal/fault"
 	"berth/registry"
 	"berth/registry/credential"
 
@@ -35,7 +36,7 @@ type PullOptions struct {
 // ErrResourceExhausted (disk full). After an error no name has changed.
 func (s *Store) Pull(ctx context.Context, ref Reference, opts PullOptions) (Image, error) {
 	if ref.Embedded() {
-		return Image{}, fmt.Errorf("image %q is part of berth: there is nothing to pull: %w", ref.Familiar(), errdefs.ErrInvalidArgument)
+		return Image{}, fault.Errorf(errdefs.ErrInvalidArgument, "image %q is part of berth: there is nothing to pull", ref.Familiar())
 	}
 	want, err := parsePlatform(opts.Platform)
 	if err != nil {
@@ -115,7 +116,7 @@ func (p *pull) find(ctx context.Context, desc ocispec.Descriptor, want platform,
 		return opened{desc: desc, doc: doc}, nil
 	}
 	if depth == maxIndexDepth {
-		return opened{}, fmt.Errorf("index %s is nested more than %d deep: %w", desc.Digest, maxIndexDepth, errdefs.ErrInvalidArgument)
+		return opened{}, fault.Errorf(errdefs.ErrInvalidArgument, "index %s is nested more than %d deep", desc.Digest, maxIndexDepth)
 	}
 	for _, m := range want.choose(doc.Manifests) {
 		found, err := p.find(ctx, m, want, depth+1)
@@ -124,7 +125,7 @@ func (p *pull) find(ctx context.Context, desc ocispec.Descriptor, want platform,
 		}
 		return found, err
 	}
-	return opened{}, fmt.Errorf("%w %s: the image has %s: %w", errNoPlatform, want, listPlatforms(doc.Manifests), errdefs.ErrNotFound)
+	return opened{}, fault.Errorf(errdefs.ErrNotFound, "%w %s: the image has %s", errNoPlatform, want, listPlatforms(doc.Manifests))
 }
 
 // errNoPlatform lets find go on with the next nested index.
@@ -137,7 +138,7 @@ func (p *pull) manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, e
 		return nil, err
 	}
 	if !isIndex(desc.MediaType) && !isManifest(desc.MediaType) {
-		return nil, fmt.Errorf("media type %q is not an image's: %w", clip(desc.MediaType), errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "media type %q is not an image's", clip(desc.MediaType))
 	}
 	p.pins.pin(desc.Digest)
 	data, err := p.store.content.ReadBlob(desc, maxManifest)
@@ -178,6 +179,10 @@ func (p *pull) layer(ctx context.Context, desc ocispec.Descriptor) error {
 	err := p.blob(ctx, desc, func(from int64) func(int) {
 		return p.report.counter(desc.Digest, StatusDownloading, from, desc.Size)
 	})
+	var wrong *content.DigestError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("%w: it was not unpacked: pull again; if that fails too, the registry's copy is damaged", err)
+	}
 	if err != nil {
 		return err
 	}

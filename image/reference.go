@@ -1,8 +1,9 @@
 package image
 
 import (
-	"fmt"
 	"strings"
+
+	"berth/internal/fault"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -34,25 +35,25 @@ type Reference struct {
 // ErrInvalidArgument says what is wrong with it.
 func ParseReference(s string) (Reference, error) {
 	if len(s) > maxReference {
-		return Reference{}, fmt.Errorf("image reference of %d characters is longer than %d: %w", len(s), maxReference, errdefs.ErrInvalidArgument)
+		return Reference{}, fault.Errorf(errdefs.ErrInvalidArgument, "image reference of %d characters is longer than %d", len(s), maxReference)
 	}
 	if _, err := digest.Parse(s); err == nil {
-		return Reference{}, fmt.Errorf("image reference %q is a digest without a repository: %w", s, errdefs.ErrInvalidArgument)
+		return Reference{}, fault.Errorf(errdefs.ErrInvalidArgument, "image reference %q is a digest without a repository", s)
 	}
 	if s == embeddedShort || strings.HasPrefix(s, embeddedShort+":") || strings.HasPrefix(s, embeddedShort+"@") {
 		s = embeddedFull + strings.TrimPrefix(s, embeddedShort)
 	}
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
-		return Reference{}, fmt.Errorf("image reference %q: %w: %w", s, err, errdefs.ErrInvalidArgument)
+		return Reference{}, fault.Errorf(errdefs.ErrInvalidArgument, "image reference %q: %w", s, err)
 	}
 	if d, ok := named.(reference.Digested); ok {
 		if d.Digest().Algorithm() != digest.SHA256 {
-			return Reference{}, fmt.Errorf("image reference %q: only sha256 digests are supported: %w", s, errdefs.ErrInvalidArgument)
+			return Reference{}, fault.Errorf(errdefs.ErrInvalidArgument, "image reference %q: only sha256 digests are supported", s)
 		}
 		canonical, err := reference.WithDigest(reference.TrimNamed(named), d.Digest())
 		if err != nil {
-			return Reference{}, fmt.Errorf("image reference %q: %w: %w", s, err, errdefs.ErrInvalidArgument)
+			return Reference{}, fault.Errorf(errdefs.ErrInvalidArgument, "image reference %q: %w", s, err)
 		}
 		return Reference{canonical}, nil
 	}

@@ -2,8 +2,9 @@ package image
 
 import (
 	"context"
-	"fmt"
 	"slices"
+
+	"berth/internal/fault"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -44,9 +45,9 @@ func (s *Store) Remove(ctx context.Context, ref string, opts RemoveOptions) (Rem
 	last := len(going) == len(roots)
 	switch {
 	case last && !opts.Force && idErr == nil && opts.InUse(id):
-		return Removed{}, fmt.Errorf("image %q is used by a container: remove the container first, or use force: %w", ref, errdefs.ErrConflict)
+		return Removed{}, fault.Errorf(errdefs.ErrConflict, "image %q is used by a container: remove the container first, or use force", ref)
 	case name == (Reference{}) && !opts.Force && repositories(roots) > 1:
-		return Removed{}, fmt.Errorf("image %q has names in several repositories: remove them by name, or use force: %w", ref, errdefs.ErrConflict)
+		return Removed{}, fault.Errorf(errdefs.ErrConflict, "image %q has names in several repositories: remove them by name, or use force", ref)
 	}
 	err = s.content.Update(func(all []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		return slices.DeleteFunc(all, func(d ocispec.Descriptor) bool {

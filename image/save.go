@@ -10,6 +10,8 @@ import (
 	"path"
 	"time"
 
+	"berth/internal/fault"
+
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -111,7 +113,7 @@ func (s *save) blob(ctx context.Context, desc ocispec.Descriptor) error {
 		return err
 	}
 	if got := digest.NewDigest(digest.SHA256, h); got != desc.Digest {
-		return fmt.Errorf("blob %s is damaged on disk (it reads as %s): pull the image again: %w", desc.Digest, got, errdefs.ErrDataLoss)
+		return fault.Errorf(errdefs.ErrDataLoss, "blob %s is damaged on disk (it reads as %s): pull the image again", desc.Digest, got)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 
+	"berth/internal/fault"
+
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
 	"github.com/containerd/errdefs"
@@ -36,7 +38,7 @@ func (a boundAuthorizer) Authorize(ctx context.Context, req *http.Request) error
 func (a boundAuthorizer) AddResponses(ctx context.Context, responses []*http.Response) error {
 	last := responses[len(responses)-1]
 	if last.Request.URL.Host != a.host {
-		return fmt.Errorf("%s is not %s: no credentials for it: %w", last.Request.URL.Host, a.host, errdefs.ErrNotImplemented)
+		return fault.Errorf(errdefs.ErrNotImplemented, "%s is not %s: no credentials for it", last.Request.URL.Host, a.host)
 	}
 	for _, c := range auth.ParseAuthHeader(last.Header) {
 		realm, err := url.Parse(c.Parameters["realm"])
@@ -108,7 +110,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.left -= int64(n)
 	if b.left < 0 {
-		return 0, fmt.Errorf("answer of %s is larger than %d bytes: %w", b.host, maxManifestSize, errdefs.ErrOutOfRange)
+		return 0, fault.Errorf(errdefs.ErrOutOfRange, "answer of %s is larger than %d bytes", b.host, maxManifestSize)
 	}
 	return n, err
 }

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"berth/internal/fault"
 	"berth/registry/credential"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -60,7 +60,7 @@ func New(c Config) *Client {
 func (c *Client) Open(ctx context.Context, name string, cred *credential.Credential) (*Repository, error) {
 	host, path, ok := strings.Cut(name, "/")
 	if !ok || host == "" || path == "" {
-		return nil, fmt.Errorf("repository %q is not of the form host/path: %w", name, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "repository %q is not of the form host/path", name)
 	}
 	r := &Repository{name: name, host: host, stall: c.config.Stall}
 	hosts, err := c.hosts(ctx, r, host, path, cred)
@@ -171,8 +171,7 @@ func (errorHook) Levels() []logrus.Level { return []logrus.Level{logrus.ErrorLev
 // Fire implements logrus.Hook.
 func (h errorHook) Fire(e *logrus.Entry) error {
 	if *h.first == nil {
-		cause, _ := e.Data[logrus.ErrorKey].(error)
-		*h.first = errors.Join(errors.New(e.Message), cause, errdefs.ErrInvalidArgument)
+		*h.first = fault.Errorf(errdefs.ErrInvalidArgument, "%s: %v", e.Message, e.Data[logrus.ErrorKey])
 	}
 	return nil
 }

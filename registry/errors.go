@@ -12,6 +12,8 @@ import (
 	"strings"
 	"unicode"
 
+	"berth/internal/fault"
+
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
@@ -33,13 +35,13 @@ func (r *Repository) explain(ctx context.Context, object string, err error) erro
 	case errors.Is(err, docker.ErrInvalidAuthorization) || strings.Contains(err.Error(), "no basic auth credentials"):
 		return r.denied(object, "", errdefs.ErrUnauthenticated)
 	case errdefs.IsNotFound(err):
-		return fmt.Errorf("%s not found in registry %s: check name and tag: %w", object, r.host, errdefs.ErrNotFound)
+		return fault.Errorf(errdefs.ErrNotFound, "%s not found in registry %s: check name and tag", object, r.host)
 	case errors.As(err, &certificate):
-		return fmt.Errorf("the certificate of registry %s is not trusted: %w: add its CA to the host's hosts.toml, or list the host as insecure: %w", r.host, certificate.Err, errdefs.ErrUnavailable)
+		return fault.Errorf(errdefs.ErrUnavailable, "the certificate of registry %s is not trusted: %w: add its CA to the host's hosts.toml, or list the host as insecure", r.host, certificate.Err)
 	case errors.As(err, &network):
-		return fmt.Errorf("registry %s cannot be reached: %w: check its name, the network and the proxy: %w", r.host, network.Err, errdefs.ErrUnavailable)
+		return fault.Errorf(errdefs.ErrUnavailable, "registry %s cannot be reached: %w: check its name, the network and the proxy", r.host, network.Err)
 	case errors.As(err, &dial):
-		return fmt.Errorf("registry %s cannot be reached: %w: check its name, the network and the proxy: %w", r.host, dial, errdefs.ErrUnavailable)
+		return fault.Errorf(errdefs.ErrUnavailable, "registry %s cannot be reached: %w: check its name, the network and the proxy", r.host, dial)
 	}
 	return fmt.Errorf("fetch %s from registry %s: %w", object, r.host, err)
 }
@@ -52,15 +54,15 @@ func (r *Repository) explainStatus(object string, status remoteerrors.ErrUnexpec
 	case http.StatusForbidden:
 		return r.denied(object, said, errdefs.ErrPermissionDenied)
 	case http.StatusNotFound:
-		return fmt.Errorf("%s not found in registry %s%s: check name and tag: %w", object, r.host, said, errdefs.ErrNotFound)
+		return fault.Errorf(errdefs.ErrNotFound, "%s not found in registry %s%s: check name and tag", object, r.host, said)
 	case http.StatusTooManyRequests:
-		return fmt.Errorf("registry %s limits the rate of pulls%s: wait, or log in: %w", r.host, said, errdefs.ErrUnavailable)
+		return fault.Errorf(errdefs.ErrUnavailable, "registry %s limits the rate of pulls%s: wait, or log in", r.host, said)
 	}
-	return fmt.Errorf("fetch %s from registry %s: it answers %s%s: %w", object, r.host, status.Status, said, errdefs.ErrUnavailable)
+	return fault.Errorf(errdefs.ErrUnavailable, "fetch %s from registry %s: it answers %s%s", object, r.host, status.Status, said)
 }
 
 func (r *Repository) denied(object, said string, class error) error {
-	return fmt.Errorf("access to %s denied by registry %s%s: check the name, or log in with: docker login %s: %w", object, r.host, said, r.host, class)
+	return fault.Errorf(class, "access to %s denied by registry %s%s: check the name, or log in with: docker login %s", object, r.host, said, r.host)
 }
 
 // serverMessage takes the first message out of a registry's error body, made

@@ -3,11 +3,12 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"berth/internal/fault"
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/errdefs"
@@ -61,7 +62,7 @@ func (r *Repository) Resolve(ctx context.Context, object string) (ocispec.Descri
 // digest before it returns a byte of it.
 func (r *Repository) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 	if desc.Size > maxManifestSize {
-		return nil, fmt.Errorf("manifest %s of %s has %d bytes, more than %d: %w", desc.Digest, r.name, desc.Size, maxManifestSize, errdefs.ErrOutOfRange)
+		return nil, fault.Errorf(errdefs.ErrOutOfRange, "manifest %s of %s has %d bytes, more than %d", desc.Digest, r.name, desc.Size, maxManifestSize)
 	}
 	body, err := r.Blob(ctx, desc, 0)
 	if err != nil {
@@ -73,7 +74,7 @@ func (r *Repository) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]b
 		return nil, err
 	}
 	if got := digest.FromBytes(data); got != desc.Digest {
-		return nil, fmt.Errorf("manifest of %s has the wrong digest: expected %s, got %s: %w", r.name, desc.Digest, got, errdefs.ErrDataLoss)
+		return nil, fault.Errorf(errdefs.ErrDataLoss, "manifest of %s has the wrong digest: expected %s, got %s", r.name, desc.Digest, got)
 	}
 	return data, nil
 }
@@ -83,10 +84,10 @@ func (r *Repository) Manifest(ctx context.Context, desc ocispec.Descriptor) ([]b
 // caller closes the body; cancelling ctx ends it.
 func (r *Repository) Blob(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
 	if len(desc.URLs) > 0 {
-		return nil, fmt.Errorf("blob %s of %s is to be fetched from another server (foreign layer): refused: %w", desc.Digest, r.name, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "blob %s of %s is to be fetched from another server (foreign layer): refused", desc.Digest, r.name)
 	}
 	if offset < 0 || offset > desc.Size {
-		return nil, fmt.Errorf("blob %s: offset %d is outside its %d bytes: %w", desc.Digest, offset, desc.Size, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "blob %s: offset %d is outside its %d bytes", desc.Digest, offset, desc.Size)
 	}
 	ctx = quiet(ctx)
 	fetcher, err := r.resolver.Fetcher(ctx, r.ref(desc.Digest.String()))

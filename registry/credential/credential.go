@@ -21,6 +21,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"berth/internal/fault"
+
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker-credential-helpers/client"
 	"github.com/docker/docker-credential-helpers/credentials"
@@ -84,7 +86,7 @@ func Load(path string) (*File, error) {
 		return nil, fmt.Errorf("read credentials: %w", err)
 	}
 	if len(data) > maxFileSize {
-		return nil, fmt.Errorf("read credentials: %s is larger than %d bytes: %w", path, maxFileSize, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "read credentials: %s is larger than %d bytes", path, maxFileSize)
 	}
 	file, err := Parse(data)
 	if err != nil {
@@ -101,7 +103,7 @@ func Parse(data []byte) (*File, error) {
 		CredsStore  string            `json:"credsStore"`
 	}
 	if err := json.Unmarshal(data, &config); err != nil {
-		return nil, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "%w", err)
 	}
 	file := &File{auths: map[string]entry{}, helpers: map[string]string{}, store: config.CredsStore, helper: program}
 	for k, v := range config.Auths {
@@ -168,11 +170,11 @@ func (e entry) credential(key string) (Credential, error) {
 	}
 	data, err := base64.StdEncoding.DecodeString(e.Auth)
 	if err != nil {
-		return Credential{}, fmt.Errorf("credentials for %s: auth is not base64: log in again: %w", key, errdefs.ErrInvalidArgument)
+		return Credential{}, fault.Errorf(errdefs.ErrInvalidArgument, "credentials for %s: auth is not base64: log in again", key)
 	}
 	user, secret, ok := strings.Cut(string(bytes.TrimRight(data, "\x00")), ":")
 	if !ok || user == "" {
-		return Credential{}, fmt.Errorf("credentials for %s: auth is not user:password: log in again: %w", key, errdefs.ErrInvalidArgument)
+		return Credential{}, fault.Errorf(errdefs.ErrInvalidArgument, "credentials for %s: auth is not user:password: log in again", key)
 	}
 	return Credential{Username: user, Secret: secret}, nil
 }
@@ -180,7 +182,7 @@ func (e entry) credential(key string) (Credential, error) {
 // ask runs docker-credential-NAME.
 func (f *File) ask(ctx context.Context, name, server string) (Credential, error) {
 	if name != filepath.Base(name) || name == "." || name == ".." {
-		return Credential{}, fmt.Errorf("credential helper %q is not a plain name: %w", name, errdefs.ErrInvalidArgument)
+		return Credential{}, fault.Errorf(errdefs.ErrInvalidArgument, "credential helper %q is not a plain name", name)
 	}
 	got, err := client.Get(f.helper(ctx, name), server)
 	if credentials.IsErrCredentialsNotFound(err) {
