@@ -156,3 +156,6 @@ func (h *Hub) isTerminal() bool {
 	defer h.mu.Unlock()
 	return h.files.Console != nil
 }
+
+// Close gives up a client that is not served; it may be repeated.
+func (c *Client) Close() { c.hub.detach(c) }

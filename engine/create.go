@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"berth/container"
+	"berth/container/jsonlog"
+	"berth/image"
+	"berth/internal/cleanup"
+	"berth/spec"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/go-units"
+	mcontainer "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+)
+
+func invalid(format string, args ...any) error {
+	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
+}
+
+// Create makes a container that is not started. A request that could not be
+// started because of its options is refused here and changes nothing.
+func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ mcontainer.CreateResponse, err error) {
+	var undo cleanup.Stack
+	defer undo.Run(&err)
+	e.images.RLock()
+	defer e.images.RUnlock()
+	rec, warnings, err := e.prepareRecord(ctx, r)
+	if err != nil {
+		return mcontainer.CreateResponse{}, err
+	}
+	reserved, err := e.records.Reserve(r.Name, spec.OwnIDs(rec.HostConfig))
+	if err != nil {
+		return mcontainer.CreateResponse{}, err
+	}
+	undo.Add(reserved.Abort)
+	if err := makeWritable(reserved.Dir); err != nil {
+		return mcontainer.CreateResponse{}, fmt.Errorf("make the writable layer: %w", err)
+	}
+	if err := writeFiles(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig); err != nil {
+		return mcontainer.CreateResponse{}, err
+	}
+	c, err := reserved.Commit(rec)
+	if err != nil {
+		return mcontainer.CreateResponse{}, err
+	}
+	undo.Release()
+	e.publish(c, events.ActionCreate)
+	return mcontainer.CreateResponse{ID: c.ID(), Warnings: warnings}, nil
+}
+
+// prepareRecord completes and checks a request. Nothing is changed but the
+// embedded image, which is loaded when it is named for the first time.
+func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.Record, []string, error) {
+	if r.Config == nil || r.HostConfig == nil {
+		return container.Record{}, nil, invalid("the request has no configuration")
+	}
+	if r.Config.Image == "" {
+		return container.Record{}, nil, invalid("no image specified")
+	}
+	img, err := e.findImage(ctx, r.Config.Image)
+	if err != nil {
+		return container.Record{}, nil, err
+	}
+	config := spec.Merge(img.Config.Config, *r.Config)
+	host := *r.HostConfig
+	warnings, err := checkRequest(&config, &host)
+	if err != nil {
+		return container.Record{}, nil, err
+	}
+	rec := container.Record{Config: &config, HostConfig: &host, Image: img.ID.String()}
+	for i := len(img.Chain) - 1; i >= 0; i-- {
+		rec.Layers = append(rec.Layers, img.Chain[i].String())
+	}
+	// Everything that can be wrong with the options shows when a spec is built.
+	rec.ID = strings.Repeat("0", 64)
+	if _, err := e.buildSpec(&rec, spec.User{}, buildPlaces{dry: true}); err != nil {
+		return container.Record{}, nil, err
+	}
+	rec.ID = ""
+	return rec, warnings, nil
+}
+
+// findImage finds an image by name or id and loads the embedded one on demand.
+// Call it with images held for reading.
+func (e *Engine) findImage(ctx context.Context, ref string) (image.Image, error) {
+	img, err := e.Images.Get(ref)
+	if !errdefs.IsNotFound(err) {
+		return img, err
+	}
+	if parsed, perr := image.ParseReference(ref); perr == nil && parsed.Embedded() {
+		if err := e.loadEmbedded(ctx); err != nil {
+			return image.Image{}, err
+		}
+		return e.Images.Get(ref)
+	}
+	// Docker's words: its client then pulls.
+	return image.Image{}, errdefs.ErrNotFound.WithMessage("No such image: " + ref)
+}
+
+// checkRequest refuses what no room below knows about and fills in defaults.
+func checkRequest(c *mcontainer.Config, h *mcontainer.HostConfig) (warnings []string, err error) {
+	if err := mcontainer.ValidateRestartPolicy(h.RestartPolicy); err != nil {
+		return nil, invalid("restart policy: %v", err)
+	}
+	if h.AutoRemove && !h.RestartPolicy.IsNone() {
+		return nil, invalid("--rm and --restart %s exclude each other", h.RestartPolicy.Name)
+	}
+	if c.Healthcheck != nil && len(c.Healthcheck.Test) > 0 && c.Healthcheck.Test[0] != "NONE" {
+		warnings = append(warnings, "health checks are not run yet")
+	}
+	if _, err := logOptions(h); err != nil {
+		return nil, err
+	}
+	if c.StopSignal != "" {
+		if _, err := parseSignal(c.StopSignal); err != nil {
+			return nil, err
+		}
+	}
+	switch mode := h.NetworkMode; {
+	case mode.IsHost(), mode.IsNone(), mode.IsContainer():
+	case mode == "" || mode.IsDefault() || mode.IsBridge():
+		h.NetworkMode = "default"
+		warnings = append(warnings, "no bridge network yet: the container has only a loopback interface (use --network none, or host)")
+	default:
+		return nil, invalid("network %q does not exist: use none or host", mode)
+	}
+	if len(h.PortBindings) > 0 || h.PublishAllPorts {
+		return nil, invalid("publishing ports needs a bridge network, which is not supported yet: use --network host")
+	}
+	return warnings, nil
+}
+
+// logOptions checks the log driver. Docker's json-file is the only one.
+func logOptions(h *mcontainer.HostConfig) (jsonlog.Options, error) {
+	var o jsonlog.Options
+	switch h.LogConfig.Type {
+	case "", "json-file", "none":
+	default:
+		return o, invalid("unknown log driver %q: use json-file or none", h.LogConfig.Type)
+	}
+	for name, value := range h.LogConfig.Config {
+		var err error
+		switch name {
+		case "max-size":
+			o.MaxSize, err = units.RAMInBytes(value)
+			if err == nil && o.MaxSize < 64<<10 {
+				err = errors.New("at least 64k")
+			}
+		case "max-file":
+			o.MaxFiles, err = strconv.Atoi(value)
+			if err == nil && (o.MaxFiles < 1 || o.MaxFiles > 1000) {
+				err = errors.New("between 1 and 1000")
+			}
+		default:
+			return o, invalid("unknown log option %q: use max-size or max-file", name)
+		}
+		if err != nil {
+			return o, invalid("log option %s=%q: %v", name, value, err)
+		}
+	}
+	return o, nil
+}
+
+// makeWritable makes the container's own layer.
+func makeWritable(dir string) error {
+	for _, d := range []struct {
+		name string
+		mode os.FileMode
+	}{{"upper", 0o755}, {"work", 0o700}, {"logs", 0o700}} {
+		if err := os.Mkdir(dir+"/"+d.name, d.mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}

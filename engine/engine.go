@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"berth/container"
+	"berth/container/jsonlog"
+	"berth/container/stdio"
+	"berth/events"
+	"berth/image"
+	"berth/ociruntime/lifecycle"
+	"berth/spec"
+	"berth/volume"
+
+	"github.com/containerd/errdefs"
+	mevents "github.com/moby/moby/api/types/events"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Config are the engine's rooms and places.
+type Config struct {
+	// Root is the data root (/var/lib/berth), Run the run directory (/run/berth).
+	Root, Run string
+	// Version is berth's.
+	Version string
+	Images  *image.Store
+	Runtime *lifecycle.Runtime
+	// Host tells what the machine has; asked at every start.
+	Host func() (spec.Host, error)
+	// Embedded opens the archive of the image inside the binary.
+	Embedded func() (io.ReadCloser, error)
+	Log      *slog.Logger
+}
+
+// Engine runs containers. It is safe for concurrent use.
+type Engine struct {
+	Config
+	records *container.Store
+	volumes *volume.Store
+	bus     *events.Bus
+	users   userCache
+
+	// images is held for reading while an image becomes a container's and for
+	// writing while images or layers are deleted. It comes before all locks.
+	images sync.RWMutex
+
+	watch    context.Context // ends when the daemon does
+	stop     context.CancelFunc
+	monitors sync.WaitGroup
+
+	mu    sync.Mutex
+	live  map[string]*live // guarded by mu; by container id
+	execs map[string]*exec // guarded by mu; by exec id
+}
+
+// live is what of a container is only in memory.
+type live struct {
+	hub *stdio.Hub
+	log *jsonlog.Log // nil with the log driver "none"
+
+	mu     sync.Mutex
+	proc   *lifecycle.Container // guarded by mu; nil unless it runs
+	spec   *specs.Spec          // guarded by mu; of proc
+	delay  int                  // guarded by mu; restarts in a row, for the pause between them
+	cancel context.CancelFunc   // guarded by mu; ends the pause before a restart
+}
+
+// running returns the process, or an error of class Conflict.
+func (l *live) running(name string) (*lifecycle.Container, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.proc == nil {
+		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", name))
+	}
+	return l.proc, nil
+}
+
+func (l *live) set(p *lifecycle.Container, s *specs.Spec) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.proc, l.spec = p, s
+}
+
+// Open reads the data root and repairs what a killed daemon or a reboot has
+// left. Close follows.
+func Open(ctx context.Context, c Config) (*Engine, error) {
+	records, left, err := container.Open(filepath.Join(c.Root, "containers"))
+	if err != nil {
+		return nil, fmt.Errorf("open containers: %w", err)
+	}
+	volumes, err := volume.Open(filepath.Join(c.Root, "volumes"))
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		Config: c, records: records, volumes: volumes, bus: events.New(),
+		live: map[string]*live{}, execs: map[string]*exec{},
+	}
+	e.watch, e.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := e.recover(ctx, left); err != nil {
+		e.stop()
+		e.monitors.Wait()
+		return nil, err
+	}
+	return e, nil
+}
+
+// Close stops watching. Containers go on; the next daemon adopts them.
+func (e *Engine) Close() {
+	e.stop()
+	e.monitors.Wait()
+}
+
+// Busy says whether a container runs or is about to: then the daemon must stay.
+func (e *Engine) Busy() bool {
+	for _, c := range e.records.List() {
+		switch c.Status() {
+		case container.Starting, container.Running, container.Paused, container.Restarting, container.Removing:
+			return true
+		}
+	}
+	return false
+}
+
+// lock finds a container and takes its verb lock.
+func (e *Engine) lock(ctx context.Context, ref string) (*container.Container, func(), error) {
+	c, err := e.records.Get(ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	unlock, err := c.Lock(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Status() == container.Removed {
+		unlock()
+		return nil, nil, noContainer(ref)
+	}
+	return c, unlock, nil
+}
+
+func noContainer(ref string) error {
+	return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
+}
+
+// liveOf returns the container's part in memory and makes it when needed.
+func (e *Engine) liveOf(c *container.Container) *live {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.live[c.ID()]
+	if l == nil {
+		rec := c.Record()
+		l = e.newLive(c, &rec)
+		e.live[c.ID()] = l
+	}
+	return l
+}
+
+func (e *Engine) newLive(c *container.Container, rec *container.Record) *live {
+	l := &live{}
+	o := stdio.Options{StdinOnce: rec.Config.StdinOnce, SinkFailed: func(err error) {
+		e.Log.Error("log of container is incomplete", "container", c.ID(), "error", err)
+	}}
+	if options, err := logOptions(rec.HostConfig); err == nil && rec.HostConfig.LogConfig.Type != "none" {
+		l.log = jsonlog.New(c.Path(filepath.Join("logs", c.ID()+"-json.log")), options)
+		o.Stdout, o.Stderr = l.log.Stream("stdout"), l.log.Stream("stderr")
+	}
+	l.hub = stdio.New(o)
+	return l
+}
+
+func (e *Engine) forget(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.live, id)
+}
+
+// runDir is the directory of a running container's records.
+func (e *Engine) runDir(id string) string { return filepath.Join(e.Run, "containers", id) }
+
+// cgroupPath is the container's control group.
+func cgroupPath(id string) string { return "/berth/" + id }
+
+// publish tells listeners what happened to a container.
+func (e *Engine) publish(c *container.Container, action mevents.Action, more ...string) {
+	rec := c.Record()
+	attributes := map[string]string{}
+	for k, v := range rec.Config.Labels {
+		attributes[k] = v
+	}
+	attributes["image"], attributes["name"] = rec.Config.Image, rec.Name
+	for i := 0; i+1 < len(more); i += 2 {
+		attributes[more[i]] = more[i+1]
+	}
+	e.bus.Publish(mevents.Message{
+		Type: mevents.ContainerEventType, Action: action,
+		Actor: mevents.Actor{ID: c.ID(), Attributes: attributes},
+	})
+}

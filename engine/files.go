@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"berth/spec"
+
+	mcontainer "github.com/moby/moby/api/types/container"
+)
+
+// maxHostFile bounds what is copied of the host's /etc/hosts and resolv.conf.
+const maxHostFile = 64 << 10
+
+// writeFiles writes hostname, hosts and resolv.conf, which are bound over the
+// image's.
+func writeFiles(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig) error {
+	name := c.Hostname
+	if name == "" {
+		name = id[:12]
+		if h.NetworkMode.IsHost() || h.UTSMode.IsHost() {
+			if host, err := os.Hostname(); err == nil {
+				name = host
+			}
+		}
+	}
+	hosts, err := hostsFile(name, c.Domainname, h)
+	if err != nil {
+		return err
+	}
+	resolv, err := resolvFile(h)
+	if err != nil {
+		return err
+	}
+	for file, data := range map[string][]byte{"hostname": []byte(name + "\n"), "hosts": hosts, "resolv.conf": resolv} {
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
+			return fmt.Errorf("write %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+func filesOf(dir string, h *mcontainer.HostConfig) spec.Files {
+	f := spec.Files{
+		Hosts: filepath.Join(dir, "hosts"), Hostname: filepath.Join(dir, "hostname"), ResolvConf: filepath.Join(dir, "resolv.conf"),
+	}
+	return f
+}
+
+func hostsFile(name, domain string, h *mcontainer.HostConfig) ([]byte, error) {
+	var b bytes.Buffer
+	if h.NetworkMode.IsHost() {
+		data, err := readHostFile("/etc/hosts")
+		if err != nil {
+			return nil, err
+		}
+		b.Write(data)
+	} else {
+		b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+		if domain != "" {
+			name = name + "." + domain + " " + name
+		}
+		// As in Debian: the container's own name, while it has no address.
+		b.WriteString("127.0.1.1\t" + name + "\n")
+	}
+	for _, extra := range h.ExtraHosts {
+		// Docker's form is NAME:ADDRESS; its client also sends NAME=ADDRESS.
+		host, addr, ok := strings.Cut(extra, ":")
+		if n, a, eq := strings.Cut(extra, "="); eq {
+			host, addr, ok = n, a, true
+		}
+		ip, err := netip.ParseAddr(strings.Trim(addr, "[]"))
+		if !ok || err != nil || host == "" || strings.ContainsAny(host, " \t\r\n#") {
+			return nil, invalid("invalid --add-host %q: it is NAME:ADDRESS", extra)
+		}
+		fmt.Fprintf(&b, "%s\t%s\n", ip, host)
+	}
+	return b.Bytes(), nil
+}
+
+func resolvFile(h *mcontainer.HostConfig) ([]byte, error) {
+	host, err := readHostFile("/etc/resolv.conf")
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range append(append([]string{}, h.DNSSearch...), h.DNSOptions...) {
+		if s == "" || strings.ContainsAny(s, " \t\r\n#;") {
+			return nil, invalid("invalid DNS search domain or option %q", s)
+		}
+	}
+	// What the request gives replaces the host's lines of that kind.
+	replaced := map[string]bool{
+		"nameserver": len(h.DNS) > 0, "options": len(h.DNSOptions) > 0,
+		"search": len(h.DNSSearch) > 0, "domain": len(h.DNSSearch) > 0,
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(host)) {
+		if f := strings.Fields(line); len(f) > 0 && !replaced[f[0]] {
+			b.WriteString(strings.TrimRight(line, "\n") + "\n")
+		}
+	}
+	for _, ip := range h.DNS {
+		b.WriteString("nameserver " + ip.String() + "\n")
+	}
+	if len(h.DNSSearch) > 0 && h.DNSSearch[0] != "." {
+		b.WriteString("search " + strings.Join(h.DNSSearch, " ") + "\n")
+	}
+	if len(h.DNSOptions) > 0 {
+		b.WriteString("options " + strings.Join(h.DNSOptions, " ") + "\n")
+	}
+	return []byte(b.String()), nil
+}
+
+// readHostFile reads a file of the host; a missing one is empty.
+func readHostFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxHostFile))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}

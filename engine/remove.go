@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"berth/container"
+
+	"github.com/containerd/errdefs"
+	mcontainer "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+)
+
+// Remove deletes a container, its writable layer and its log.
+func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error {
+	c, unlock, err := e.lock(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	rec := c.Record()
+	switch {
+	case rec.State.Status.Alive() && !o.Force:
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot remove container %s: it is %s: stop it first or use force", rec.Name, rec.State.Status))
+	case rec.State.Status.Alive():
+		if err := e.killLocked(ctx, c); err != nil {
+			return err
+		}
+	case rec.State.Status == container.Restarting:
+		if err := e.stopLocked(ctx, c, StopOptions{}); err != nil {
+			return err
+		}
+	}
+	return e.remove(context.WithoutCancel(ctx), c, o.Volumes)
+}
+
+// killLocked ends a container at once, under its verb lock.
+func (e *Engine) killLocked(ctx context.Context, c *container.Container) error {
+	if err := markStopped(c); err != nil {
+		return err
+	}
+	p, err := e.liveOf(c).running(c.Record().Name)
+	if err != nil {
+		return waitEnd(ctx, c, killTimeout) // it ends just now
+	}
+	if err := e.signal(ctx, c, p, syscall.SIGKILL); err != nil {
+		return err
+	}
+	return waitEnd(ctx, c, killTimeout)
+}
+
+// remove deletes a container that does not run, under its verb lock: intent,
+// work, done.
+func (e *Engine) remove(_ context.Context, c *container.Container, volumes bool) error {
+	rec := c.Record()
+	if rec.State.Status != container.Removing {
+		if err := c.Transition(container.Removing, nil); err != nil {
+			return err
+		}
+	}
+	if volumes {
+		if err := e.removeAnonymous(&rec); err != nil {
+			return err
+		}
+	}
+	if err := e.records.Delete(c); err != nil {
+		return err
+	}
+	e.forget(c.ID())
+	e.publish(c, events.ActionDestroy)
+	return nil
+}
+
+// Prune removes the containers that do not run.
+func (e *Engine) Prune(ctx context.Context, f Filters) (mcontainer.PruneReport, error) {
+	report := mcontainer.PruneReport{ContainersDeleted: []string{}}
+	if err := f.check("until", "label", "label!"); err != nil {
+		return report, err
+	}
+	before, err := f.until()
+	if err != nil {
+		return report, err
+	}
+	for _, c := range e.records.List() {
+		rec := c.Record()
+		without := Filters{"label": f["label!"]}
+		switch s := rec.State.Status; {
+		case s != container.Created && s != container.Exited && s != container.Dead,
+			!before.IsZero() && rec.Created.After(before),
+			!f.MatchLabels(rec.Config.Labels),
+			len(f["label!"]) > 0 && without.MatchLabels(rec.Config.Labels):
+			continue
+		}
+		size := treeSize(c.Path("upper"))
+		err := e.Remove(ctx, c.ID(), RemoveOptions{})
+		if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
+			continue // somebody removed or started it
+		}
+		if err != nil {
+			return report, err
+		}
+		report.ContainersDeleted = append(report.ContainersDeleted, c.ID())
+		report.SpaceReclaimed += uint64(size)
+	}
+	return report, nil
+}
+
+// until reads the filter "until": a time, or an age like 24h.
+func (f Filters) until() (time.Time, error) {
+	if len(f["until"]) == 0 {
+		return time.Time{}, nil
+	}
+	v := f["until"][0]
+	if age, err := time.ParseDuration(v); err == nil {
+		return time.Now().Add(-age), nil
+	}
+	t, err := time.Parse(time.RFC3339, v)
+	if err != nil {
+		return t, invalid("filter until=%.40q: use an age like 24h or a time like 2026-01-02T15:04:05Z", v)
+	}
+	return t, nil
+}
+
+// treeSize sums the space that the files below dir take. What cannot be seen
+// counts nothing: a size is only information.
+func treeSize(dir string) int64 {
+	var total int64
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // see above
+		}
+		fi, err := d.Info()
+		if err == nil && !errors.Is(err, os.ErrNotExist) {
+			if st, ok := fi.Sys().(*syscall.Stat_t); ok && !fi.IsDir() {
+				total += st.Blocks * 512
+			}
+		}
+		return nil
+	})
+	return total
+}

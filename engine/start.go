@@ -1,0 +1,251 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"berth/container"
+	"berth/container/stdio"
+	"berth/internal/cleanup"
+	"berth/internal/linux"
+	"berth/ociruntime/lifecycle"
+	"berth/spec"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Start starts a container; of class NotModified if it runs.
+func (e *Engine) Start(ctx context.Context, ref string) error {
+	c, unlock, err := e.lock(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	switch c.Status() {
+	case container.Running:
+		return errdefs.ErrNotModified
+	case container.Paused:
+		return errdefs.ErrConflict.WithMessage("cannot start a paused container: unpause it instead")
+	}
+	// A client that goes away must not leave a half-made container.
+	return e.start(context.WithoutCancel(ctx), c)
+}
+
+// start makes a container run. Call it under the verb lock. A failure is
+// recorded, and removes a container that was to be removed at its end.
+func (e *Engine) start(ctx context.Context, c *container.Container) error {
+	s := &starting{e: e, c: c, live: e.liveOf(c), rec: c.Record()}
+	err := s.run(ctx)
+	if err == nil {
+		e.publish(c, events.ActionStart)
+		return nil
+	}
+	s.live.hub.End()
+	if s.rec.AutoRemove() {
+		return errors.Join(err, e.remove(ctx, c, true))
+	}
+	return err
+}
+
+// starting is one start under way.
+type starting struct {
+	e    *Engine
+	c    *container.Container
+	live *live
+	rec  container.Record
+
+	runDir string
+	rootfs linux.Overlay
+	user   spec.User
+	mounts []spec.Mount
+	spec   *specs.Spec
+	proc   *lifecycle.Container
+}
+
+// run is the start, one line a step; each step pushes its undo.
+func (s *starting) run(ctx context.Context) (err error) {
+	var undo cleanup.Stack
+	defer func() {
+		undo.Run(&err)
+		if err != nil {
+			err = s.failed(err)
+		}
+	}()
+	for _, step := range []func(context.Context, *cleanup.Stack) error{
+		s.enter,          // container: the status
+		s.makeRunDir,     // the intent on disk
+		s.describeRootfs, // image and writable layer: where they are
+		s.lookInside,     // rootfs: user and working directory
+		s.prepareMounts,  // volume: directories to bind
+		s.build,          // spec
+		s.launch,         // ociruntime: the container runs from here on
+		s.connect,        // stdio: its streams
+		s.recordAndWatch, // container: running
+	} {
+		if err := step(ctx, &undo); err != nil {
+			return err
+		}
+	}
+	undo.Release()
+	return nil
+}
+
+func (s *starting) enter(context.Context, *cleanup.Stack) error {
+	return s.c.Transition(container.Starting, nil)
+}
+
+// failed records why and puts the status back.
+func (s *starting) failed(err error) error {
+	code := 125
+	var command interface{ ExitCode() int }
+	if errors.As(err, &command) {
+		code = command.ExitCode()
+	}
+	back := container.Created
+	if !s.rec.State.StartedAt.IsZero() {
+		back = container.Exited
+	}
+	if s.c.Status() != container.Starting {
+		return err
+	}
+	return errors.Join(err, s.c.Transition(back, func(st *container.State) {
+		st.Error, st.ExitCode = err.Error(), code
+	}))
+}
+
+func (s *starting) makeRunDir(_ context.Context, undo *cleanup.Stack) error {
+	s.runDir = s.e.runDir(s.c.ID())
+	if err := os.MkdirAll(filepath.Dir(s.runDir), 0o700); err != nil {
+		return fmt.Errorf("make run directory: %w", err)
+	}
+	if err := os.Mkdir(s.runDir, 0o700); err != nil {
+		return fmt.Errorf("make run directory: %w", err)
+	}
+	undo.Add(func() error { return os.RemoveAll(s.runDir) })
+	return nil
+}
+
+func (s *starting) describeRootfs(context.Context, *cleanup.Stack) error {
+	s.rootfs = s.e.overlayOf(&s.rec)
+	return nil
+}
+
+// overlayOf describes a container's root: its writable layer over its image's.
+func (e *Engine) overlayOf(rec *container.Record) linux.Overlay {
+	o := linux.Overlay{
+		Root:  e.Root,
+		Upper: filepath.Join("containers", rec.ID, "upper"),
+		Work:  filepath.Join("containers", rec.ID, "work"),
+	}
+	for _, chain := range rec.Layers {
+		o.Lower = append(o.Lower, filepath.Join("layers", strings.TrimPrefix(chain, "sha256:")))
+	}
+	return o
+}
+
+func (s *starting) lookInside(context.Context, *cleanup.Stack) (err error) {
+	s.user, err = s.e.lookInside(&s.rec, s.rootfs)
+	return err
+}
+
+// prepareMounts makes sure that everything to be bound exists.
+func (s *starting) prepareMounts(context.Context, *cleanup.Stack) (err error) {
+	s.mounts, err = spec.Mounts(*s.rec.Config, s.rec.HostConfig)
+	if err != nil {
+		return err
+	}
+	for i := range s.mounts {
+		m := &s.mounts[i]
+		switch {
+		case m.Type == mount.TypeVolume:
+			name := m.Name
+			if name == "" {
+				name = anonymousVolume(s.rec.ID, m.Target)
+			}
+			if m.Source, err = s.e.volumes.Ensure(name); err != nil {
+				return err
+			}
+		case m.Type == mount.TypeBind && m.CreateSource:
+			if err := os.MkdirAll(m.Source, 0o755); err != nil && !errors.Is(err, os.ErrExist) && !isFile(m.Source) {
+				return fmt.Errorf("make the source of the mount at %s: %w", m.Target, err)
+			}
+		case m.Type == mount.TypeBind:
+			if _, err := os.Stat(m.Source); errors.Is(err, os.ErrNotExist) {
+				return invalid("mount at %s: the source %s does not exist on the host", m.Target, m.Source)
+			}
+		}
+	}
+	return nil
+}
+
+func isFile(path string) bool {
+	fi, err := os.Stat(path)
+	return err == nil && !fi.IsDir()
+}
+
+func (s *starting) build(context.Context, *cleanup.Stack) (err error) {
+	p := buildPlaces{files: filesOf(s.c.Dir(), s.rec.HostConfig), mounts: s.mounts}
+	if p.namespaces, err = s.e.joinNamespaces(s.rec.HostConfig); err != nil {
+		return err
+	}
+	if s.spec, err = s.e.buildSpec(&s.rec, s.user, p); err != nil {
+		return err
+	}
+	// A later daemon needs it to adopt the container and for its execs.
+	data, err := json.Marshal(s.spec)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.runDir, specFile), data, 0o600)
+}
+
+// specFile is the spec of a running container in its run directory.
+const specFile = "spec.json"
+
+func (s *starting) launch(ctx context.Context, undo *cleanup.Stack) (err error) {
+	s.proc, err = s.e.Runtime.Start(ctx, lifecycle.Args{
+		ID: s.c.ID(), Spec: s.spec, Rootfs: &s.rootfs, RunDir: s.runDir,
+		OpenStdin:    s.rec.Config.OpenStdin,
+		ConsoleWidth: uint16(s.rec.HostConfig.ConsoleSize[1]), ConsoleHeight: uint16(s.rec.HostConfig.ConsoleSize[0]),
+	})
+	if err != nil {
+		return s.e.explainStart(s.rootfs, s.spec.Process, err)
+	}
+	undo.Add(func() error { return s.proc.Delete(ctx) })
+	return nil
+}
+
+func (s *starting) connect(_ context.Context, undo *cleanup.Stack) error {
+	if s.live.log != nil {
+		s.live.log.Begin()
+	}
+	s.live.hub.Start(filesOfProcess(s.proc.Process))
+	undo.Add(func() error { return s.live.hub.Drain(drainLimit) })
+	return nil
+}
+
+func filesOfProcess(p *lifecycle.Process) stdio.Files {
+	f := p.IO()
+	return stdio.Files{Console: f.Console, Stdin: f.Stdin, Stdout: f.Stdout, Stderr: f.Stderr}
+}
+
+func (s *starting) recordAndWatch(context.Context, *cleanup.Stack) error {
+	err := s.c.Transition(container.Running, func(st *container.State) {
+		st.Pid, st.StartedAt, st.Error, st.Stopped = s.proc.Pid(), time.Now().UTC(), "", false
+	})
+	if err != nil {
+		return err
+	}
+	s.live.set(s.proc, s.spec)
+	s.e.monitor(s.c, s.live, s.proc)
+	return nil
+}
