@@ -38,7 +38,7 @@ type Record struct {
 	HostConfig *container.HostConfig
 	// Image is the image's id, "sha256:<hex>". Config.Image is the name the user gave.
 	Image string
-	// Layers are the chain ids of the image's layers, topmost first.
+	// Layers are the chain ids of the image's layers, bottom first.
 	Layers []string
 	// Slot is the id range, or NoSlot when the container uses the host's ids.
 	Slot  int
@@ -161,7 +161,9 @@ func (c *Container) Update(change func(*Record) error) error {
 	if err := change(&rec); err != nil {
 		return err
 	}
-	if rec.State.Status != Removed {
+	// Removed has no record any more. Starting is not stored: the container's
+	// run directory is the intent, and a write to the disk would cost a start 2 ms.
+	if rec.State.Status != Removed && rec.State.Status != Starting {
 		if err := save(c.dir, &rec); err != nil {
 			return err
 		}

@@ -14,7 +14,8 @@ const (
 	// Created: the record and the writable layer exist; never started, or
 	// every start so far failed.
 	Created Status = "created"
-	// Starting: intent to start. Found by a new daemon, it is undone or finished.
+	// Starting: a start is under way. Never stored: the run directory is the
+	// intent on disk.
 	Starting Status = "starting"
 	// Running: the command's execve has happened and its exit is not yet known.
 	Running Status = "running"

@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -18,11 +16,8 @@ import (
 	"github.com/docker/go-units"
 	mcontainer "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/opencontainers/go-digest"
 )
-
-func invalid(format string, args ...any) error {
-	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
-}
 
 // Create makes a container that is not started. A request that could not be
 // started because of its options is refused here and changes nothing.
@@ -40,8 +35,8 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ mcontainer.Crea
 		return mcontainer.CreateResponse{}, err
 	}
 	undo.Add(reserved.Abort)
-	if err := makeWritable(reserved.Dir); err != nil {
-		return mcontainer.CreateResponse{}, fmt.Errorf("make the writable layer: %w", err)
+	if _, err := e.Snapshots.Prepare(ctx, reserved.ID, chainOf(&rec)); err != nil {
+		return mcontainer.CreateResponse{}, err
 	}
 	if err := writeFiles(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig); err != nil {
 		return mcontainer.CreateResponse{}, err
@@ -75,8 +70,8 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 		return container.Record{}, nil, err
 	}
 	rec := container.Record{Config: &config, HostConfig: &host, Image: img.ID.String()}
-	for i := len(img.Chain) - 1; i >= 0; i-- {
-		rec.Layers = append(rec.Layers, img.Chain[i].String())
+	for _, chain := range img.Chain {
+		rec.Layers = append(rec.Layers, chain.String())
 	}
 	// Everything that can be wrong with the options shows when a spec is built.
 	rec.ID = strings.Repeat("0", 64)
@@ -168,15 +163,11 @@ func logOptions(h *mcontainer.HostConfig) (jsonlog.Options, error) {
 	return o, nil
 }
 
-// makeWritable makes the container's own layer.
-func makeWritable(dir string) error {
-	for _, d := range []struct {
-		name string
-		mode os.FileMode
-	}{{"upper", 0o755}, {"work", 0o700}, {"logs", 0o700}} {
-		if err := os.Mkdir(dir+"/"+d.name, d.mode); err != nil {
-			return err
-		}
+// chainOf are the chain ids of a container's layers, bottom first.
+func chainOf(rec *container.Record) []digest.Digest {
+	chain := make([]digest.Digest, 0, len(rec.Layers))
+	for _, l := range rec.Layers {
+		chain = append(chain, digest.Digest(l))
 	}
-	return nil
+	return chain
 }

@@ -14,6 +14,7 @@ import (
 	"berth/events"
 	"berth/image"
 	"berth/ociruntime/lifecycle"
+	"berth/snapshot"
 	"berth/spec"
 	"berth/volume"
 
@@ -29,7 +30,9 @@ type Config struct {
 	// Version is berth's.
 	Version string
 	Images  *image.Store
-	Runtime *lifecycle.Runtime
+	// Snapshots keeps layers and writable layers.
+	Snapshots snapshot.Snapshotter
+	Runtime   *lifecycle.Runtime
 	// Host tells what the machine has; asked at every start.
 	Host func() (spec.Host, error)
 	// Embedded opens the archive of the image inside the binary.
@@ -142,10 +145,6 @@ func (e *Engine) lock(ctx context.Context, ref string) (*container.Container, fu
 		return nil, nil, noContainer(ref)
 	}
 	return c, unlock, nil
-}
-
-func noContainer(ref string) error {
-	return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
 }
 
 // liveOf returns the container's part in memory and makes it when needed.

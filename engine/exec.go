@@ -106,8 +106,6 @@ func (e *Engine) exec(id string) (*exec, error) {
 	return nil, errdefs.ErrNotFound.WithMessage("No such exec instance: " + clip(id))
 }
 
-func clip(s string) string { return s[:min(len(s), 80)] }
-
 // execsOf lists the execs of a container that run.
 func (e *Engine) execsOf(id string) []string {
 	e.mu.Lock()

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"berth/container"
@@ -50,22 +51,23 @@ func (e *Engine) Inspect(_ context.Context, ref string, size bool) (mcontainer.I
 		out.LogPath = l.log.Path()
 	}
 	if size {
-		rw := treeSize(c.Path("upper"))
+		rw := e.writableSize(c.ID())
 		total := rw + e.imageSize(rec.Image)
 		out.SizeRw, out.SizeRootFs = &rw, &total
 	}
 	return out, nil
 }
 
+// lowerDirs are the image's layers on disk, topmost first.
 func (e *Engine) lowerDirs(rec *container.Record) string {
-	dirs := ""
-	for i, lower := range e.overlayOf(rec).Lower {
-		if i > 0 {
-			dirs += ":"
-		}
-		dirs += filepath.Join(e.Root, lower)
+	o, err := e.Snapshots.View(chainOf(rec))
+	if err != nil {
+		return "" // only shown
 	}
-	return dirs
+	for i := range o.Lower {
+		o.Lower[i] = filepath.Join(o.Root, o.Lower[i])
+	}
+	return strings.Join(o.Lower, ":")
 }
 
 // withHostname shows the name a container has when none was asked for.

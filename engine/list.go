@@ -105,7 +105,7 @@ func (e *Engine) summary(c *container.Container, rec *container.Record, size boo
 	}
 	s.HostConfig.NetworkMode = string(rec.HostConfig.NetworkMode)
 	if size {
-		s.SizeRw = treeSize(c.Path("upper"))
+		s.SizeRw = e.writableSize(c.ID())
 		s.SizeRootFs = s.SizeRw + e.imageSize(rec.Image)
 	}
 	return s

@@ -27,6 +27,6 @@ func (e *Engine) OpenLogs(_ context.Context, ref string, o LogOptions) (*Logs, e
 		return nil, errdefs.ErrNotImplemented.WithMessage("container " + c.Record().Name + " keeps no log: its log driver is none")
 	}
 	return &Logs{TTY: c.Record().Config.Tty, read: func(ctx context.Context, emit func(LogEntry) error) error {
-		return l.log.Read(ctx, o.Query, emit)
+		return l.log.Read(ctx, o.LogQuery, emit)
 	}}, nil
 }

@@ -43,7 +43,7 @@ type AttachOptions struct {
 }
 
 // LogOptions select what is read of a log.
-type LogOptions struct{ jsonlog.Query }
+type LogOptions struct{ LogQuery }
 
 // The words of the streams, for the API.
 type (

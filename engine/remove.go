@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -57,7 +54,7 @@ func (e *Engine) killLocked(ctx context.Context, c *container.Container) error {
 
 // remove deletes a container that does not run, under its verb lock: intent,
 // work, done.
-func (e *Engine) remove(_ context.Context, c *container.Container, volumes bool) error {
+func (e *Engine) remove(ctx context.Context, c *container.Container, volumes bool) error {
 	rec := c.Record()
 	if rec.State.Status != container.Removing {
 		if err := c.Transition(container.Removing, nil); err != nil {
@@ -68,6 +65,10 @@ func (e *Engine) remove(_ context.Context, c *container.Container, volumes bool)
 		if err := e.removeAnonymous(&rec); err != nil {
 			return err
 		}
+	}
+	if err := e.Snapshots.Discard(ctx, c.ID()); err != nil {
+		dead := c.Transition(container.Dead, func(st *container.State) { st.Error = err.Error() })
+		return errors.Join(err, dead)
 	}
 	if err := e.records.Delete(c); err != nil {
 		return err
@@ -97,7 +98,7 @@ func (e *Engine) Prune(ctx context.Context, f Filters) (mcontainer.PruneReport, 
 			len(f["label!"]) > 0 && without.MatchLabels(rec.Config.Labels):
 			continue
 		}
-		size := treeSize(c.Path("upper"))
+		size := e.writableSize(c.ID())
 		err := e.Remove(ctx, c.ID(), RemoveOptions{})
 		if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
 			continue // somebody removed or started it
@@ -127,21 +128,12 @@ func (f Filters) until() (time.Time, error) {
 	return t, nil
 }
 
-// treeSize sums the space that the files below dir take. What cannot be seen
-// counts nothing: a size is only information.
-func treeSize(dir string) int64 {
-	var total int64
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // see above
-		}
-		fi, err := d.Info()
-		if err == nil && !errors.Is(err, os.ErrNotExist) {
-			if st, ok := fi.Sys().(*syscall.Stat_t); ok && !fi.IsDir() {
-				total += st.Blocks * 512
-			}
-		}
-		return nil
-	})
-	return total
+// writableSize is the space a container's own layer takes; what cannot be
+// counted counts nothing: a size is only information.
+func (e *Engine) writableSize(id string) int64 {
+	n, err := e.Snapshots.Usage(id)
+	if err != nil {
+		return 0
+	}
+	return n
 }

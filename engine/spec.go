@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -191,13 +192,16 @@ func explainExec(root *os.File, p *specs.Process, errno syscall.Errno) error {
 }
 
 // Explain prints a container's plan.
-func (e *Engine) Explain(_ context.Context, ref string) (string, error) {
+func (e *Engine) Explain(ctx context.Context, ref string) (string, error) {
 	c, err := e.records.Get(ref)
 	if err != nil {
 		return "", err
 	}
 	rec := c.Record()
-	o := e.overlayOf(&rec)
+	o, err := e.Snapshots.Prepare(ctx, rec.ID, chainOf(&rec))
+	if err != nil {
+		return "", err
+	}
 	user, err := e.lookInside(&rec, o)
 	if err != nil {
 		return "", err
@@ -214,9 +218,13 @@ func (e *Engine) ExplainRequest(ctx context.Context, r CreateRequest) (string, e
 		return "", err
 	}
 	rec.ID = strings.Repeat("0", 64)
-	o := e.overlayOf(&rec)
-	view := o
-	view.Upper, view.Work = "", "" // nothing is made
+	// Nothing is made: the writable layer is only named.
+	view, err := e.Snapshots.View(chainOf(&rec))
+	if err != nil {
+		return "", err
+	}
+	o := view
+	o.Upper, o.Work = filepath.Join("containers", rec.ID, "upper"), filepath.Join("containers", rec.ID, "work")
 	root, err := linux.MountOverlay(view)
 	if err != nil {
 		return "", fmt.Errorf("look into the image: %w", err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"berth/container"
@@ -83,7 +82,7 @@ func (s *starting) run(ctx context.Context) (err error) {
 	for _, step := range []func(context.Context, *cleanup.Stack) error{
 		s.enter,          // container: the status
 		s.makeRunDir,     // the intent on disk
-		s.describeRootfs, // image and writable layer: where they are
+		s.prepareRootfs,  // snapshot: image and writable layer
 		s.lookInside,     // rootfs: user and working directory
 		s.prepareMounts,  // volume: directories to bind
 		s.build,          // spec
@@ -134,22 +133,9 @@ func (s *starting) makeRunDir(_ context.Context, undo *cleanup.Stack) error {
 	return nil
 }
 
-func (s *starting) describeRootfs(context.Context, *cleanup.Stack) error {
-	s.rootfs = s.e.overlayOf(&s.rec)
-	return nil
-}
-
-// overlayOf describes a container's root: its writable layer over its image's.
-func (e *Engine) overlayOf(rec *container.Record) linux.Overlay {
-	o := linux.Overlay{
-		Root:  e.Root,
-		Upper: filepath.Join("containers", rec.ID, "upper"),
-		Work:  filepath.Join("containers", rec.ID, "work"),
-	}
-	for _, chain := range rec.Layers {
-		o.Lower = append(o.Lower, filepath.Join("layers", strings.TrimPrefix(chain, "sha256:")))
-	}
-	return o
+func (s *starting) prepareRootfs(ctx context.Context, _ *cleanup.Stack) (err error) {
+	s.rootfs, err = s.e.Snapshots.Prepare(ctx, s.c.ID(), chainOf(&s.rec))
+	return err
 }
 
 func (s *starting) lookInside(context.Context, *cleanup.Stack) (err error) {

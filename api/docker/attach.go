@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"berth/container/jsonlog"
 	"berth/engine"
 
 	"github.com/moby/moby/api/types/container"
@@ -99,7 +98,7 @@ func (s *Server) containerWait(w http.ResponseWriter, r *http.Request, v vars) e
 
 func (s *Server) containerLogs(w http.ResponseWriter, r *http.Request, v vars) error {
 	q := queryOf(r)
-	o := engine.LogOptions{Query: jsonlog.Query{
+	o := engine.LogOptions{LogQuery: engine.LogQuery{
 		Tail: -1, Since: q.time("since"), Until: q.time("until"),
 		Stdout: q.flag("stdout"), Stderr: q.flag("stderr"), Follow: q.flag("follow"),
 	}}
@@ -126,7 +125,7 @@ func (s *Server) containerLogs(w http.ResponseWriter, r *http.Request, v vars) e
 		return nil //nolint:nilerr // the client has gone
 	}
 	stdout, stderr := outputs(w, logs.TTY)
-	err = logs.Read(r.Context(), func(e jsonlog.Entry) error {
+	err = logs.Read(r.Context(), func(e engine.LogEntry) error {
 		to := stdout
 		if e.Stream == "stderr" {
 			to = stderr

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"berth/container/stdio"
 	"berth/engine"
 	"berth/internal/linux"
 
@@ -117,7 +116,7 @@ func (c *hijacked) serve(ctx context.Context, s *engine.Session, keys []byte) {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })
 	defer stop()
 	stdout, stderr := outputs(c.Conn, s.TTY)
-	peer := stdio.Peer{Stdout: stdout, Stderr: stderr, Unblock: func() { _ = c.SetReadDeadline(time.Now()) }}
+	peer := engine.Peer{Stdout: stdout, Stderr: stderr, Unblock: func() { _ = c.SetReadDeadline(time.Now()) }}
 	if s.Stdin {
 		peer.Stdin = c.in
 		if s.TTY && len(keys) > 0 {

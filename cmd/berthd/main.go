@@ -1,0 +1,119 @@
+// Command berthd is the daemon: the one owner of images and containers, behind
+// the Docker Engine API on a unix socket.
+//
+// Level: L5.
+// Owns: flags, the lock on the data root, the socket, the daemon's life.
+// May import: api/docker, engine, the rooms they are wired from, pflag.
+// Must not know: what a verb does.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// version is set by the linker (-X main.version=...).
+var version = "unknown"
+
+const help = `Usage: berthd [OPTIONS]
+
+berthd owns images and containers and serves the Docker Engine API on a unix
+socket. The berth command starts it when it is needed.
+
+SIGTERM and SIGINT end berthd; containers go on and the next berthd takes them
+over. Exit codes: 0 ended as asked, 1 it could not start or serve, 2 bad usage.
+
+Options:
+`
+
+// idleTimeout is how long an unneeded daemon that was started on demand waits.
+const idleTimeout = 30 * time.Second
+
+type options struct {
+	root, run, logFile string
+	insecure           []string
+	onDemand, debug    bool
+	idle               time.Duration
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	o, code, done := parse(args, stdout, stderr)
+	if done {
+		return code
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := serve(ctx, o, stderr); err != nil {
+		fmt.Fprintln(stderr, "berthd:", err)
+		return 1
+	}
+	return 0
+}
+
+func parse(args []string, stdout, stderr io.Writer) (o options, code int, done bool) {
+	f := pflag.NewFlagSet("berthd", pflag.ContinueOnError)
+	f.SortFlags = false
+	f.Usage = func() {}
+	f.StringVar(&o.root, "root", fromEnv("BERTH_ROOT", "/var/lib/berth"), "directory of images and containers (env BERTH_ROOT)")
+	f.StringVar(&o.run, "run", fromEnv("BERTH_RUN", "/run/berth"), "directory of the socket and of what runs (env BERTH_RUN)")
+	f.StringVar(&o.logFile, "log", "", "write the log to this file, not to standard error")
+	f.StringSliceVar(&o.insecure, "insecure-registry", nil, "registry (host, host:port or network) that may have no valid certificate")
+	f.BoolVar(&o.onDemand, "on-demand", false, "end when no container runs and nobody is connected")
+	f.DurationVar(&o.idle, "idle-timeout", idleTimeout, "how long --on-demand waits")
+	f.BoolVar(&o.debug, "debug", false, "log more")
+	showVersion := f.BoolP("version", "v", false, "print the version")
+	showHelp := f.BoolP("help", "h", false, "print this help")
+	if err := f.Parse(args); err != nil {
+		fmt.Fprintf(stderr, "berthd: %v: see berthd --help\n", err)
+		return o, 2, true
+	}
+	switch {
+	case *showHelp:
+		fmt.Fprint(stdout, help+f.FlagUsages())
+		return o, 0, true
+	case *showVersion:
+		fmt.Fprintln(stdout, "berthd", version)
+		return o, 0, true
+	case f.NArg() > 0:
+		fmt.Fprintf(stderr, "berthd: unexpected argument %q: see berthd --help\n", f.Arg(0))
+		return o, 2, true
+	}
+	return o, 0, false
+}
+
+func fromEnv(name, fallback string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return fallback
+}
+
+func openLog(o options, stderr io.Writer) (*slog.Logger, func() error, error) {
+	level := slog.LevelInfo
+	if o.debug {
+		level = slog.LevelDebug
+	}
+	out, end := stderr, func() error { return nil }
+	if o.logFile != "" {
+		f, err := os.OpenFile(o.logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, nil, fmt.Errorf("open log: %w", err)
+		}
+		out, end = f, f.Close
+	}
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})), end, nil
+}
+
+// errNotRoot is the one line for users who forget sudo.
+var errNotRoot = errors.New("berthd needs root (CAP_SYS_ADMIN in the initial user namespace): start it with sudo")

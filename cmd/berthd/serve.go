@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"berth/api/docker"
+	"berth/content"
+	"berth/engine"
+	"berth/image"
+	"berth/image/toolbox"
+	"berth/internal/linux"
+	"berth/layer"
+	"berth/ociruntime/lifecycle"
+	"berth/registry"
+	"berth/registry/credential"
+	"berth/snapshot/overlay"
+	"berth/spec/hostinfo"
+)
+
+// shutdownLimit is how long open requests may take when the daemon ends.
+const shutdownLimit = 5 * time.Second
+
+// serve runs the daemon until ctx ends or it is idle.
+func serve(ctx context.Context, o options, stderr io.Writer) (err error) {
+	if os.Geteuid() != 0 {
+		return errNotRoot
+	}
+	log, closeLog, err := openLog(o, stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	for _, dir := range []string{o.root, o.run} {
+		if err := privateDir(dir); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{o.root, o.run} {
+		unlock, err := lockDir(dir)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	if err := linux.SetChildSubreaper(); err != nil {
+		return err
+	}
+	e, err := open(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	listener, err := listen(o)
+	if err != nil {
+		return err
+	}
+	return serveAPI(ctx, o, e, listener, log)
+}
+
+// open wires the rooms.
+func open(ctx context.Context, o options, log *slog.Logger) (*engine.Engine, error) {
+	runtime, err := lifecycle.New()
+	if err != nil {
+		return nil, err
+	}
+	snapshots, err := overlay.Open(o.root, layer.Unpack)
+	if err != nil {
+		return nil, err
+	}
+	blobs, err := content.Open(filepath.Join(o.root, "content"))
+	if err != nil {
+		return nil, err
+	}
+	client := registry.New(registry.Config{
+		HostsDir: "/etc/berth/certs.d", Insecure: o.insecure, UserAgent: "berth/" + version,
+		Credentials: credentials,
+	})
+	return engine.Open(ctx, engine.Config{
+		Root: o.root, Run: o.run, Version: version,
+		Images: image.New(blobs, snapshots, client), Snapshots: snapshots, Runtime: runtime,
+		Host: hostinfo.Read, Embedded: toolbox.Open, Log: log,
+	})
+}
+
+// credentials reads the login for a registry at each use, so that a login takes
+// effect at once.
+func credentials(ctx context.Context, host, repository string) (credential.Credential, error) {
+	f, err := credential.Load(credential.Path())
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	return f.Get(ctx, host, repository)
+}
+
+// serveAPI answers requests until the end is asked for.
+func serveAPI(ctx context.Context, o options, e *engine.Engine, l *net.UnixListener, log *slog.Logger) error {
+	idle := newIdleWatch(e.Busy, o.idle)
+	server := docker.New(e, log).HTTP()
+	server.ConnState = idle.connState
+	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	server.BaseContext = func(net.Listener) context.Context { return base }
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(docker.Guard(l, log)) }() // joined below
+	log.Info("berthd serves", "socket", l.Addr().String(), "root", o.root, "version", version)
+	var idleEnd <-chan struct{}
+	if o.onDemand {
+		idleEnd = idle.run(ctx)
+	}
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-idleEnd:
+		log.Info("berthd ends: nothing to do")
+	case <-ctx.Done():
+		log.Info("berthd ends: asked to; containers go on")
+	}
+	// Requests that wait for something end now; those that work may finish.
+	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+	defer stop()
+	cancel(errors.New("berthd ends"))
+	e.Close() // attached clients, whom Shutdown does not know, get their end
+	err := server.Shutdown(limit)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close()
+	}
+	if serr := <-failed; !errors.Is(serr, http.ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
+	return err
+}

@@ -1,0 +1,258 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"berth/container"
+	"berth/ociruntime/cgroups"
+	"berth/ociruntime/lifecycle"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// recover makes memory, the data root, the run directory and the kernel agree
+// after the last daemon's end, whatever ended it. Nothing else runs yet.
+func (e *Engine) recover(ctx context.Context, left []container.Leftover) error {
+	if err := os.MkdirAll(filepath.Join(e.Run, "containers"), 0o700); err != nil {
+		return fmt.Errorf("make run directory: %w", err)
+	}
+	for _, step := range []func(context.Context) error{
+		func(ctx context.Context) error { return e.recoverCreates(ctx, left) }, // unfinished creates go
+		e.recoverRuns,     // run directories: adopt, or undo the start
+		e.recoverRecords,  // records that say what is no longer true
+		e.recoverRemovals, // unfinished removals, and --rm
+		e.recoverCgroups,  // cgroups that nobody owns
+	} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("repair what the last berthd has left: %w", err)
+		}
+	}
+	e.recoverRestarts(ctx)
+	return nil
+}
+
+func (e *Engine) recoverCreates(ctx context.Context, left []container.Leftover) error {
+	for _, l := range left {
+		if l.Err != nil { // nobody knows what it is: it stays
+			e.Log.Error("skip container directory", "path", l.Path, "error", l.Err)
+			continue
+		}
+		e.Log.Info("remove unfinished container", "path", l.Path)
+		if err := e.Snapshots.Discard(ctx, filepath.Base(l.Path)); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(l.Path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverRuns adopts what runs and ends what cannot be adopted.
+func (e *Engine) recoverRuns(ctx context.Context) error {
+	entries, err := os.ReadDir(filepath.Join(e.Run, "containers"))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		id := entry.Name()
+		if container.CheckID(id) != nil {
+			e.Log.Error("skip foreign run directory", "name", id)
+			continue
+		}
+		c, err := e.records.Get(id)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+		if c != nil && e.adopt(c) == nil {
+			continue
+		}
+		e.Log.Info("undo unfinished start", "container", id)
+		if err := e.sweepRun(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt takes over a container that a former daemon started. Its streams, its
+// exit code and what it wrote meanwhile are still with its keeper.
+func (e *Engine) adopt(c *container.Container) error {
+	s, err := readSpec(e.runDir(c.ID()))
+	if err != nil {
+		return err
+	}
+	p, err := e.Runtime.Adopt(c.ID(), e.runDir(c.ID()), s)
+	if err != nil {
+		return err
+	}
+	l := e.liveOf(c)
+	if l.log != nil {
+		l.log.Begin()
+	}
+	l.hub.Start(filesOfProcess(p.Process))
+	switch status := c.Status(); {
+	case status == container.Paused, status == container.Running:
+		err = c.Update(func(r *container.Record) error {
+			r.State.Pid = p.Pid()
+			return nil
+		})
+	default: // the daemon died between the start and its record
+		err = errors.Join(c.Transition(container.Starting, nil), c.Transition(container.Running, func(st *container.State) {
+			st.Pid, st.StartedAt, st.Error, st.Stopped = p.Pid(), time.Now().UTC(), "", false
+		}))
+	}
+	if err != nil {
+		e.Log.Error("adopt container", "container", c.ID(), "error", err)
+	}
+	l.set(p, s)
+	e.monitor(c, l, p)
+	e.Log.Info("adopted container", "container", c.ID(), "pid", p.Pid())
+	return nil
+}
+
+func readSpec(runDir string) (*specs.Spec, error) {
+	data, err := os.ReadFile(filepath.Join(runDir, specFile))
+	if err != nil {
+		return nil, err
+	}
+	var s specs.Spec
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("read %s: %w", specFile, err)
+	}
+	if s.Process == nil || s.Linux == nil {
+		return nil, fmt.Errorf("read %s: it is not whole: %w", specFile, errdefs.ErrDataLoss)
+	}
+	return &s, nil
+}
+
+// sweepRun ends whatever belongs to a run directory and removes it.
+func (e *Engine) sweepRun(ctx context.Context, id string) error {
+	dir := e.runDir(id)
+	minimal := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{CgroupsPath: cgroupPath(id)}}
+	p, err := e.Runtime.Adopt(id, dir, minimal)
+	switch {
+	case err == nil:
+		err = deleteRun(ctx, p)
+	case errors.Is(err, os.ErrNotExist):
+		err = deleteCgroup(ctx, id)
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+func deleteRun(ctx context.Context, p *lifecycle.Container) error {
+	err := p.Delete(ctx)
+	f := filesOfProcess(p.Process)
+	for _, file := range []*os.File{f.Console, f.Stdin, f.Stdout, f.Stderr} {
+		if file != nil {
+			err = errors.Join(err, file.Close())
+		}
+	}
+	return err
+}
+
+func deleteCgroup(ctx context.Context, id string) error {
+	cg, err := cgroups.Open(cgroupPath(id))
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(cg.Kill(ctx), cg.Delete(ctx))
+}
+
+// unknownExit is the exit code of a container whose end nobody saw, after a
+// reboot or a killed keeper (Docker's value).
+const unknownExit = 255
+
+// recoverRecords ends the records of containers that no longer run.
+func (e *Engine) recoverRecords(context.Context) error {
+	for _, c := range e.records.List() {
+		status := c.Status()
+		if status == container.Restarting {
+			if err := c.Transition(container.Exited, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := e.liveOf(c).running(""); !status.Alive() || err == nil {
+			continue
+		}
+		err := c.Transition(container.Exited, func(st *container.State) {
+			st.Pid, st.ExitCode, st.FinishedAt = 0, unknownExit, time.Now().UTC()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverRemovals finishes removals and removes --rm containers that have run.
+func (e *Engine) recoverRemovals(ctx context.Context) error {
+	for _, c := range e.records.List() {
+		rec := c.Record()
+		removing := rec.State.Status == container.Removing || rec.State.Status == container.Dead
+		if !removing && (!rec.AutoRemove() || rec.State.Status != container.Exited) {
+			continue
+		}
+		if err := e.remove(ctx, c, rec.AutoRemove()); err != nil {
+			e.Log.Error("finish the removal of container", "container", c.ID(), "error", err)
+		}
+	}
+	return nil
+}
+
+// recoverCgroups removes the cgroups of containers that do not run.
+func (e *Engine) recoverCgroups(ctx context.Context) error {
+	paths, err := cgroups.List("/berth")
+	if err != nil {
+		return err
+	}
+	for _, p := range paths {
+		id := filepath.Base(p)
+		if container.CheckID(id) != nil || p != cgroupPath(id) {
+			continue
+		}
+		if c, err := e.records.Get(id); err == nil && c.Status().Alive() {
+			continue
+		}
+		e.Log.Info("remove cgroup without a container", "cgroup", p)
+		if err := deleteCgroup(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverRestarts starts what its restart policy wants to run.
+func (e *Engine) recoverRestarts(ctx context.Context) {
+	for _, c := range e.records.List() {
+		rec := c.Record()
+		policy := rec.HostConfig.RestartPolicy
+		wanted := policy.IsAlways() || policy.IsUnlessStopped() && !rec.State.Stopped ||
+			policy.IsOnFailure() && !rec.State.Stopped && rec.State.ExitCode != 0
+		if !wanted || rec.State.Status != container.Exited {
+			continue
+		}
+		unlock, err := c.Lock(ctx)
+		if err != nil {
+			return
+		}
+		if err := e.start(ctx, c); err != nil {
+			e.Log.Error("restart container", "container", c.ID(), "error", err)
+		}
+		unlock()
+	}
+}
