@@ -29,6 +29,9 @@ func (s *Server) version(w http.ResponseWriter, r *http.Request, _ vars) error {
 		return err
 	}
 	v.APIVersion, v.MinAPIVersion = APIVersion, MinAPIVersion
+	for _, c := range v.Components { // where docker's client looks
+		c.Details["ApiVersion"], c.Details["MinAPIVersion"] = APIVersion, MinAPIVersion
+	}
 	return encode(w, http.StatusOK, v)
 }
 

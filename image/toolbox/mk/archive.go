@@ -88,7 +88,7 @@ func writeImage(w io.Writer, layer []byte, diffID, arch string) error {
 	manifestDesc.Platform = &platform{Architecture: arch, OS: "linux"}
 	manifestDesc.Annotations = map[string]string{
 		"org.opencontainers.image.ref.name": "latest",
-		"io.containerd.image.name":          "docker.io/library/" + imageName,
+		"io.containerd.image.name":          "berth.internal/" + imageName,
 	}
 	index := toJSON(map[string]any{
 		"schemaVersion": 2,
