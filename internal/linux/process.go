@@ -108,12 +108,17 @@ func LastCap() (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(b)))
 }
 
+// control calls do with f's descriptor, which stays open meanwhile. The only
+// failure is os.ErrClosed.
 func control(f *os.File, do func(fd int)) error {
 	c, err := f.SyscallConn()
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.Control(func(fd uintptr) { do(int(fd)) })
 	}
-	return c.Control(func(fd uintptr) { do(int(fd)) })
+	if err != nil {
+		return os.ErrClosed // the runtime's own error for this is not exported
+	}
+	return nil
 }
 
 const (

@@ -69,7 +69,11 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	if p.pidfd == nil {
 		return os.ErrProcessDone
 	}
-	return linux.PidfdSignal(p.pidfd, sig)
+	err := linux.PidfdSignal(p.pidfd, sig)
+	if errors.Is(err, os.ErrClosed) { // released
+		return os.ErrProcessDone
+	}
+	return err
 }
 
 // Resize sets the terminal's size in cells.

@@ -128,12 +128,14 @@ func (p *planner) recordPids() {
 // writeRecord writes a record beside its name and renames it into place.
 func (p *planner) writeRecord(name string, rec program.Buffer, n int) {
 	fd := p.Slot(name + "-record")
-	fresh := p.String(name + ".new")
+	// Not constants: the keeper has none left in the end.
+	final := p.Buffer(name+"-name", []byte(name+"\x00")).At(0)
+	fresh := p.Buffer(name+"-new", []byte(name+".new\x00")).At(0)
 	flags := uint64(syscall.O_WRONLY | syscall.O_CREAT | syscall.O_TRUNC | syscall.O_CLOEXEC)
 	p.Call("openat", syscall.SYS_OPENAT, program.Int(FDRunDir), fresh, program.Flags(flags, "O_WRONLY|O_CREAT|O_TRUNC"), program.Flags(0o600, "0600")).To(fd)
 	p.Call("write", syscall.SYS_WRITE, fd.Value(), rec.At(0), program.Int(n))
 	p.Call("close", syscall.SYS_CLOSE, fd.Value())
-	p.Call("renameat2", linux.SysRenameat2, program.Int(FDRunDir), fresh, program.Int(FDRunDir), p.String(name), program.Int(0))
+	p.Call("renameat2", linux.SysRenameat2, program.Int(FDRunDir), fresh, program.Int(FDRunDir), final, program.Int(0))
 }
 
 // mapIDs writes the init's id maps, which only a process outside may do for
@@ -195,6 +197,10 @@ func (p *planner) waitForEnd() {
 	p.Call("close", syscall.SYS_CLOSE, program.Int(FDVerdict))
 	p.Call("close_range", linux.SysCloseRange, program.Int(FDFirstJoin), program.Flags(1<<32-1, "~0"), program.Int(0))
 
+	alone := p.Label("alone")
+	p.Do("let go of the program's other steps")
+	p.Place(alone)
+	p.ForgetAllBut(alone, p.initLabel)
 	p.Do("wait for init to end")
 	// siginfo_t (sigaction(2)): si_code at 8, si_status at 24; the padding
 	// after each is zero, so a word read there is the number.
@@ -205,7 +211,7 @@ func (p *planner) waitForEnd() {
 	p.Decimal(info.Slot(24).Value(), rec.At(fieldEnd(exitRecord, "status")))
 	p.stamp(rec, "finished")
 	p.writeRecord("exit", rec, len(exitRecord))
-	p.Call("write", syscall.SYS_WRITE, program.Int(FDNotifyW), p.String("x"), program.Int(1))
+	p.Call("write", syscall.SYS_WRITE, program.Int(FDNotifyW), rec.At(0), program.Int(1))
 	p.Do("hold the output until it is read")
 	p.Call("ppoll", linux.SysPpoll, program.Int(0), program.Int(0), program.Int(0), program.Int(0), program.Int(8))
 }

@@ -11,14 +11,14 @@ import (
 // Arg is an argument of a step: a constant, an address, or the content of a Slot.
 type Arg struct {
 	constant uint64
-	label    *Label // its address, known when the program is assembled
+	late     func() uint64 // what is known when the program is assembled
 	indirect bool
 	text     string
 }
 
 func (a Arg) value() uint64 {
-	if a.label != nil {
-		return a.label.address()
+	if a.late != nil {
+		return a.late()
 	}
 	return a.constant
 }
@@ -77,6 +77,12 @@ type Label struct {
 	name string
 }
 
+// arg is the label's address; it must be placed by the time of assembly.
+func (l *Label) arg() Arg {
+	l.b.used = append(l.b.used, l)
+	return Arg{late: l.address, text: "-> " + l.name}
+}
+
 func (l *Label) address() uint64 { return l.b.stepsBase() + uint64(l.step*stepSize) }
 
 // Step is one system call, or a pseudo step.
@@ -103,6 +109,7 @@ type Builder struct {
 	text  []byte
 	data  []byte
 	known map[string]uint64
+	used  []*Label
 	err   error
 }
 
@@ -222,13 +229,30 @@ func (b *Builder) Place(l *Label) { l.step = len(b.steps) }
 
 // IfEqual continues at l if x and y are equal.
 func (b *Builder) IfEqual(x, y Arg, l *Label) {
-	b.Call("if-equal", opJump, x, y, Arg{label: l, text: "-> " + l.name})
+	b.Call("if-equal", opJump, x, y, l.arg())
 }
 
 // Goto continues at l.
 func (b *Builder) Goto(l *Label) {
 	zero := Int(0)
-	b.Call("goto", opJump, zero, zero, Arg{label: l, text: "-> " + l.name})
+	b.Call("goto", opJump, zero, zero, l.arg())
+}
+
+// ForgetAllBut unmaps all steps and constants but the steps from one label to
+// another, which must hold the place of this call: a process that goes on for
+// long holds little memory. The steps between them may use no constants but
+// those of buffers.
+func (b *Builder) ForgetAllBut(from, to *Label) {
+	first, last := from.arg(), to.arg()
+	floor := func(addr uint64) uint64 { return addr &^ (pageSize - 1) }
+	ceil := func(addr uint64) uint64 { return floor(addr + pageSize - 1) }
+	end := func() uint64 { return ceil(b.stepsBase() + uint64(len(b.steps)*stepSize)) }
+	unmap := func(what string, addr, size func() uint64) {
+		// Nothing to unmap is EINVAL.
+		b.Call("munmap", syscall.SYS_MUNMAP, Arg{late: addr, text: what}, Arg{late: size, text: "size"}).Tolerate(syscall.EINVAL)
+	}
+	unmap("before", func() uint64 { return TextBase }, func() uint64 { return floor(first.value()) - TextBase })
+	unmap("after", func() uint64 { return ceil(last.value()) }, func() uint64 { return end() - min(end(), ceil(last.value())) })
 }
 
 // Decimal prints v in decimal so that the last digit is the byte before end.

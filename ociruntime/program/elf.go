@@ -24,10 +24,10 @@ func (b *Builder) Assemble() (*Program, error) {
 		if len(s.tolerated) > MaxTolerated {
 			b.fail("step %q tolerates more than %d errnos", s.Name, MaxTolerated)
 		}
-		for _, a := range s.args {
-			if a.label != nil && (a.label.step < 0 || a.label.step >= len(b.steps)) {
-				b.fail("label %q is not placed before a step", a.label.name)
-			}
+	}
+	for _, l := range b.used {
+		if l.step < 0 || l.step >= len(b.steps) {
+			b.fail("label %q is not placed before a step", l.name)
 		}
 	}
 	size := int(b.stepsBase()-TextBase) + len(b.steps)*stepSize

@@ -80,3 +80,28 @@ func contains(p []byte, s string) bool {
 	}
 	return false
 }
+
+// TestForgetAllBut lets the kept steps begin and end anywhere in a page.
+func TestForgetAllBut(t *testing.T) {
+	for before := range 2 * pageSize / stepSize {
+		b := NewBuilder()
+		from, to := b.Label("from"), b.Label("to")
+		b.Bytes(make([]byte, 3*pageSize), "much")
+		for range before {
+			b.Call("getpid", syscall.SYS_GETPID)
+		}
+		b.Place(from)
+		b.ForgetAllBut(from, to)
+		for range before % 7 {
+			b.Call("getpid", syscall.SYS_GETPID)
+		}
+		b.Call("exit_group", syscall.SYS_EXIT_GROUP, Int(5))
+		b.Place(to)
+		for range 60 {
+			b.Call("exit_group", syscall.SYS_EXIT_GROUP, Int(6))
+		}
+		if code, err := run(t, b); code != 5 || err != nil {
+			t.Fatalf("%d steps before: exit code %d, %v", before, code, err)
+		}
+	}
+}

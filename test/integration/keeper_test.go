@@ -1,0 +1,180 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"berth/ociruntime/lifecycle"
+)
+
+// keeperRSS is a process's resident memory in kB.
+func keeperRSS(t *testing.T, pid int) (kB int) {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kB); err == nil {
+			return kB
+		}
+	}
+	t.Fatalf("no VmRSS in %s", b)
+	return 0
+}
+
+// TestKeeperIsSmall holds the keeper to 64 kB of resident memory, with the
+// default profile and an environment of several kB.
+func TestKeeperIsSmall(t *testing.T) {
+	b := newBox(t, "sleep 1000")
+	b.config.Env = append(b.config.Env, "LONG="+strings.Repeat("x", 8000))
+	c, err := b.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kB := keeperRSS(t, c.Keeper()); kB > 64 {
+		t.Errorf("the keeper has %d kB resident, want at most 64", kB)
+	}
+}
+
+// TestKeeperOutlivesTheDaemon lets the daemon's ends go, as its death does,
+// while the container writes, and takes the container over again.
+func TestKeeperOutlivesTheDaemon(t *testing.T) {
+	b := newBox(t, "echo first; read x < /tmp/go; echo second; exit 17")
+	if err := syscall.Mkfifo(b.image+"/tmp/go", 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c, err := b.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeIO(c.IO())
+	b.mustExec("echo > /tmp/go", nil).want(t, 0)
+
+	r, err := machine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := b.args()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := r.Adopt(b.id, a.RunDir, a.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	collect(t, again.Process).want(t, 17, "first\nsecond\n")
+	if err := again.Release(); err != nil {
+		t.Error(err)
+	}
+	closeIO(again.IO())
+	gone, err := r.Adopt(b.id, a.RunDir, a.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := gone.Wait(context.Background()); err != nil || e.Code != 17 {
+		t.Errorf("exit from the record: %+v, %v", e, err)
+	}
+}
+
+// TestContainerDiesWithItsKeeper kills the keeper: nobody could record the end.
+func TestContainerDiesWithItsKeeper(t *testing.T) {
+	b := newBox(t, "sleep 1000")
+	c, err := b.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(c.Keeper(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	e, err := c.Wait(t.Context())
+	if err != nil || e.Signal != syscall.SIGKILL {
+		t.Errorf("exit %+v, %v", e, err)
+	}
+}
+
+// TestStartLeavesNothing counts what is there before and after containers that
+// run, fail to start, and are killed.
+func TestStartLeavesNothing(t *testing.T) {
+	run := func() {
+		for _, script := range []string{"true", "exit 3", "kill -9 1"} {
+			b := newBox(t, script)
+			c, err := b.start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			collect(t, c.Process)
+			finish(t, c)
+		}
+		b := newBox(t, "")
+		b.config.WorkingDir = "/nonesuch"
+		if _, err := b.start(); err == nil {
+			t.Fatal("started")
+		}
+		b = newBox(t, "sleep 1000")
+		c, err := b.start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		finish(t, c)
+	}
+	run() // what is made once is not left behind
+	before := census(t)
+	for range 5 {
+		run()
+	}
+	if after := census(t); after != before {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}
+
+func finish(t *testing.T, c *lifecycle.Container) {
+	t.Helper()
+	if err := c.Delete(context.Background()); err != nil {
+		t.Error(err)
+	}
+	closeIO(c.IO())
+}
+
+// counts is what a container could leave on the host.
+type counts struct{ files, mounts, children, cgroups int }
+
+func census(t *testing.T) counts {
+	t.Helper()
+	lines := func(file string) int {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(b), "\n")
+	}
+	entries := func(dir string) int {
+		e, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return len(e)
+	}
+	children := 0
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		b, err := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
+		if err != nil {
+			continue // the thread has ended
+		}
+		children += len(strings.Fields(string(b)))
+	}
+	cgroups := 0
+	for _, dir := range []string{"/sys/fs/cgroup/memory/berth-test", "/sys/fs/cgroup/unified/berth-test", "/sys/fs/cgroup/berth-test"} {
+		cgroups += entries(dir)
+	}
+	return counts{entries("/proc/self/fd"), lines("/proc/self/mountinfo"), children, cgroups}
+}
