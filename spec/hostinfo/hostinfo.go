@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"berth/internal/linux"
 	"berth/spec"
@@ -25,15 +26,34 @@ import (
 // maxDevices bounds what is listed below a directory of devices.
 const maxDevices = 10_000
 
-// Read asks the machine. Facts that can change while it runs (processors,
-// memory, devices) are those of now; reading takes well under a millisecond.
+// fixed is what does not change while the machine runs: it is asked for once.
+var fixed = sync.OnceValues(readFixed)
+
+// Read asks the machine. Processors, memory nodes and the host's name are
+// those of now.
 func Read() (spec.Host, error) {
-	h := spec.Host{Arch: runtime.GOARCH, Devices: Devices}
-	var err error
-	if h.Kernel.Major, h.Kernel.Minor, err = linux.KernelRelease(); err != nil {
+	h, err := fixed()
+	if err != nil {
 		return h, err
 	}
 	if h.Hostname, err = os.Hostname(); err != nil {
+		return h, err
+	}
+	// Missing in some containers: then it is unknown, and the kernel answers
+	// when a limit is set.
+	h.CPUSet = firstOf("/sys/fs/cgroup/cpuset.cpus.effective", "/sys/fs/cgroup/cpuset/cpuset.effective_cpus", "/sys/devices/system/cpu/online")
+	h.MemoryNodes = firstOf("/sys/fs/cgroup/cpuset.mems.effective", "/sys/fs/cgroup/cpuset/cpuset.effective_mems", "/sys/devices/system/node/has_memory")
+	h.CPUs = spec.CountSet(h.CPUSet)
+	if h.CPUs == 0 {
+		h.CPUs = runtime.NumCPU()
+	}
+	return h, nil
+}
+
+func readFixed() (spec.Host, error) {
+	h := spec.Host{Arch: runtime.GOARCH, Devices: Devices}
+	var err error
+	if h.Kernel.Major, h.Kernel.Minor, err = linux.KernelRelease(); err != nil {
 		return h, err
 	}
 	if h.CgroupV2, err = linux.IsCgroup2("/sys/fs/cgroup"); err != nil {
@@ -42,15 +62,7 @@ func Read() (spec.Host, error) {
 	if h.Capabilities, err = boundingSet(); err != nil {
 		return h, err
 	}
-	// What follows is missing in some containers and old kernels: then it is
-	// unknown and the kernel answers when a limit is set.
 	h.SwapLimit = swapLimit(h.CgroupV2)
-	h.CPUSet = firstOf("/sys/fs/cgroup/cpuset.cpus.effective", "/sys/fs/cgroup/cpuset/cpuset.effective_cpus", "/sys/devices/system/cpu/online")
-	h.MemoryNodes = firstOf("/sys/fs/cgroup/cpuset.mems.effective", "/sys/fs/cgroup/cpuset/cpuset.effective_mems", "/sys/devices/system/node/has_memory")
-	h.CPUs = spec.CountSet(h.CPUSet)
-	if h.CPUs == 0 {
-		h.CPUs = runtime.NumCPU()
-	}
 	h.Memory = memTotal()
 	_, err = os.Stat("/dev/mqueue")
 	h.MessageQueues = err == nil
@@ -72,14 +84,14 @@ func firstOf(files ...string) string {
 }
 
 // swapLimit looks for the file that a limit is written to. The root cgroup of
-// v2 has none, so any below it must do.
+// v2 has none; there every kernel with swap limits it (Linux 6.1).
 func swapLimit(v2 bool) bool {
-	pattern := "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
+	file := "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
 	if v2 {
-		pattern = "/sys/fs/cgroup/*/memory.swap.max"
+		file = "/proc/swaps"
 	}
-	found, err := filepath.Glob(pattern)
-	return err == nil && len(found) > 0
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 func memTotal() int64 {

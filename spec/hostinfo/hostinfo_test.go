@@ -46,3 +46,11 @@ func TestDevices(t *testing.T) {
 		t.Errorf("got %v, want not found", err)
 	}
 }
+
+func BenchmarkRead(b *testing.B) {
+	for b.Loop() {
+		if _, err := Read(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
