@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -174,7 +175,8 @@ func TestSecurity10RacingDestination(t *testing.T) {
 	if err := os.Symlink(victim, shared+"/link"); err != nil {
 		t.Fatal(err)
 	}
-	stop, done, swaps := make(chan struct{}), make(chan struct{}), 0
+	stop, done := make(chan struct{}), make(chan struct{})
+	var swaps atomic.Int64
 	go func() {
 		defer close(done)
 		for {
@@ -185,13 +187,13 @@ func TestSecurity10RacingDestination(t *testing.T) {
 			}
 			for _, step := range [][2]string{{"dir", "spare"}, {"link", "dir"}, {"dir", "link"}, {"spare", "dir"}} {
 				if os.Rename(shared+"/"+step[0], shared+"/"+step[1]) == nil {
-					swaps++
+					swaps.Add(1)
 				}
 			}
 		}
 	}()
 	starts, refused := 0, 0
-	for ; starts < 100; starts++ {
+	for ; starts < 50 || swaps.Load() < 10_000 && starts < 1000; starts++ {
 		b := newBox(t, "echo here > /vol/dir/marker; true")
 		b.host.Binds = []string{shared + ":/vol"}
 		b.host.Tmpfs = map[string]string{"/vol/dir/sub": "size=4k"}
@@ -204,9 +206,9 @@ func TestSecurity10RacingDestination(t *testing.T) {
 	}
 	close(stop)
 	<-done
-	t.Logf("%d starts, %d refused, %d swaps", starts, refused, swaps)
-	if swaps < 10_000 {
-		t.Errorf("only %d swaps", swaps)
+	t.Logf("%d starts, %d refused, %d swaps", starts, refused, swaps.Load())
+	if swaps.Load() < 10_000 {
+		t.Errorf("only %d swaps", swaps.Load())
 	}
 	if left, err := os.ReadDir(victim); err != nil || len(left) > 0 {
 		t.Errorf("made on the host: %v %v", left, err)
