@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,6 +142,20 @@ var scenarios = map[string]func(*Input){
 }
 
 func TestBuildGolden(t *testing.T) {
+	scenarios := maps.Clone(scenarios)
+	scenarios["docker-full"] = func(in *Input) {
+		in.User = User{UID: 33, GID: 33, AdditionalGids: []uint32{33, 5}, Home: "/var/www"}
+		in.Config, in.HostConfig = docker(t, "docker-full.json")
+		var err error
+		if in.Mounts, err = Mounts(*in.Config, in.HostConfig); err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range in.Mounts {
+			if m.Type == mount.TypeVolume {
+				in.Mounts[i].Source = "/volumes/" + m.Name
+			}
+		}
+	}
 	for name, change := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			in := testInput()
@@ -177,6 +192,39 @@ func TestBuildGolden(t *testing.T) {
 				t.Errorf("run with -update if this is meant (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// docker is what Docker's client sends for a request, read as the API does.
+func docker(t *testing.T, file string) (*container.Config, *container.HostConfig) {
+	t.Helper()
+	body, err := os.ReadFile(filepath.Join("testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r container.CreateRequest
+	if err := json.Unmarshal(body, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r.Config, r.HostConfig
+}
+
+// TestDockerClient: `docker create debian true` makes the spec of the same
+// request without any option.
+func TestDockerClient(t *testing.T) {
+	in := testInput()
+	in.Config = &container.Config{Cmd: []string{"true"}}
+	want, err := Build(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Config, in.HostConfig = docker(t, "docker-plain.json")
+	got, err := Build(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -193,19 +193,17 @@ func parseSet(list string) (map[int]bool, bool) {
 	return set, true
 }
 
-// defaultPids limits processes where the request does not.
+// defaultPids limits processes where the request does not. Docker's client
+// sends 0 for an option that is not given, so that 0 means the default too.
 const defaultPids = 4096
 
 func pidsOf(limit *int64) (*specs.LinuxPids, error) {
 	v := int64(defaultPids)
-	if limit != nil {
+	if limit != nil && *limit != 0 {
 		v = *limit
 	}
-	switch {
-	case v < -1:
+	if v < -1 {
 		return nil, invalid("--pids-limit %d: it is a number of processes, or -1 for no limit", v)
-	case v == 0:
-		v = -1
 	}
 	return &specs.LinuxPids{Limit: &v}, nil
 }
