@@ -23,9 +23,20 @@ import (
 // testRoot keeps the groups of these tests apart from real containers.
 const testRoot = "/berth-test"
 
+// TestMain removes the parent of the groups that the tests made.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if l, err := Detect(); err == nil {
+		for _, d := range l.At(testRoot).dirs() {
+			_ = rmdir(d) // another run of these tests may be using it
+		}
+	}
+	os.Exit(code)
+}
+
 func ptr[T any](v T) *T { return &v }
 
-// host returns this host's layout; layouts runs f on it and, on a hybrid
+// layouts runs f on this host's layout and, on a hybrid
 // host, also on its version 1 part alone.
 func layouts(t *testing.T, f func(t *testing.T, l Layout)) {
 	testutil.RequireRoot(t)
