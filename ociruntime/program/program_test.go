@@ -105,3 +105,36 @@ func TestForgetAllBut(t *testing.T) {
 		}
 	}
 }
+
+// TestStartWithManyFiles passes files whose numbers are all around the
+// program's own, in an order that makes the child move them.
+func TestStartWithManyFiles(t *testing.T) {
+	for n := range 40 {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := []*os.File{w, r, w, nil}
+		for range n {
+			files = append(files, r, w)
+		}
+		b := NewBuilder()
+		b.Call("exit_group", syscall.SYS_EXIT_GROUP, Int(4))
+		p, err := b.Assemble()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := p.Start([]string{"program"}, files)
+		if err != nil {
+			t.Fatalf("%d files: %v", len(files), err)
+		}
+		if err := s.Verdict(); err != nil {
+			t.Fatal(err)
+		}
+		if state, err := s.Process.Wait(); err != nil || state.ExitCode() != 4 {
+			t.Fatalf("%d files: %v %v", len(files), state, err)
+		}
+		r.Close()
+		w.Close()
+	}
+}

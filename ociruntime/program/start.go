@@ -32,7 +32,7 @@ type Started struct {
 
 // Start runs the program as a child process with argv, an empty environment,
 // and files as its descriptors 0, 1, ...; files[VerdictFD] must be nil: the
-// verdict pipe goes there.
+// verdict pipe goes there. One more descriptor after them is the program itself.
 func (p *Program) Start(argv []string, files []*os.File) (_ *Started, err error) {
 	exe, err := linux.SealedMemfd("berth", p.image)
 	if err != nil {
@@ -45,8 +45,10 @@ func (p *Program) Start(argv []string, files []*os.File) (_ *Started, err error)
 	}
 	defer w.Close()
 	files[VerdictFD] = w
-	proc, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), argv, &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
+	// The executable is named by where the child has it: its number here may be
+	// used for something else while the child sorts its files.
+	proc, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", len(files)), argv, &os.ProcAttr{
+		Dir: "/", Env: []string{}, Files: append(files, exe), Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the program: %w", err), r.Close())
