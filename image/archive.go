@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strings"
 
 	"berth/content"
 	"berth/internal/fault"
@@ -82,6 +83,13 @@ func (a *archive) add(ctx context.Context, store *content.Store, hdr *tar.Header
 		a.links[name] = path.Clean("/" + hdr.Linkname)
 		return nil
 	case tar.TypeReg:
+		// A few bytes may stand for a file as large as the disk. No tool
+		// writes image archives with holes.
+		for key := range hdr.PAXRecords {
+			if strings.HasPrefix(key, "GNU.sparse.") {
+				return fault.Errorf(errdefs.ErrInvalidArgument, "is a sparse file")
+			}
+		}
 	default:
 		return fault.Errorf(errdefs.ErrInvalidArgument, "is no file, directory or link")
 	}

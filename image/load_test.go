@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -251,6 +252,23 @@ func TestLoadRefuses(t *testing.T) {
 			checkClean(t, s)
 		})
 	}
+	t.Run("a sparse file", func(t *testing.T) {
+		// archive/tar writes no sparse files; GNU tar does.
+		path := filepath.Join(t.TempDir(), "manifest.json")
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range []string{"gnu", "posix"} {
+			data, err := exec.Command("tar", "-C", filepath.Dir(path), "--sparse", "--format="+format, "-cf", "-", "manifest.json").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, _ := newStore(t)
+			if _, err := s.Load(t.Context(), newReader(data), LoadOptions{}); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "manifest.json") || strings.Contains(err.Error(), "JSON") {
+				t.Errorf("%s: got %v", format, err)
+			}
+		}
+	})
 	t.Run("a device", func(t *testing.T) {
 		var buf bytes.Buffer
 		w := tar.NewWriter(&buf)

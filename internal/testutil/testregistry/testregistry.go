@@ -13,6 +13,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,8 +41,8 @@ type Options struct {
 	// Auth asks for User and Secret (basic authentication).
 	Auth bool
 	// AuthConfig is the auth section of the registry's configuration instead,
-	// indented by two spaces, for a token server.
-	AuthConfig string
+	// for a token server, and Authorization the header to upload with.
+	AuthConfig, Authorization string
 	// Dir keeps its data. Empty: a temporary directory of the test.
 	Dir string
 }
@@ -49,9 +50,9 @@ type Options struct {
 // Registry is a running registry.
 type Registry struct {
 	// Host is 127.0.0.1:port.
-	Host string
-	auth bool
-	t    testing.TB
+	Host          string
+	authorization string
+	t             testing.TB
 }
 
 // Start starts a registry that ends with the test. It fails the test if
@@ -69,15 +70,16 @@ func Start(t testing.TB, o Options) *Registry {
 	config := "version: 0.1\nlog: {level: info, formatter: text}\nstorage: {filesystem: {rootdirectory: '" + o.Dir + "'}, delete: {enabled: true}}\nhttp: {addr: '127.0.0.1:0'}\n"
 	switch {
 	case o.AuthConfig != "":
-		config += "auth:\n" + o.AuthConfig
+		config += "auth: " + o.AuthConfig + "\n"
 	case o.Auth:
 		passwd := filepath.Join(dir, "htpasswd")
 		write(t, passwd, User+":"+secretHash+"\n")
 		config += "auth: {htpasswd: {realm: test, path: '" + passwd + "'}}\n"
+		o.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(User+":"+Secret))
 	}
 	configPath := filepath.Join(dir, "config.yml")
 	write(t, configPath, config)
-	return &Registry{Host: run(t, exec.Command(bin, "serve", configPath)), auth: o.Auth, t: t}
+	return &Registry{Host: run(t, exec.Command(bin, "serve", configPath)), authorization: o.Authorization, t: t}
 }
 
 func write(t testing.TB, path, text string) {
@@ -162,8 +164,8 @@ func (r *Registry) do(method, url, mediaType string, data []byte) http.Header {
 	if mediaType != "" {
 		req.Header.Set("Content-Type", mediaType)
 	}
-	if r.auth {
-		req.SetBasicAuth(User, Secret)
+	if r.authorization != "" {
+		req.Header.Set("Authorization", r.authorization)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
