@@ -21,6 +21,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // machine starts containers from specs on the running kernel.
@@ -60,8 +61,8 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-// run runs a script in a container and returns what it printed.
-func (m *machine) run(t *testing.T, id, script string, change func(*spec.Input)) string {
+// start runs a script in a container that is deleted when the test ends.
+func (m *machine) start(t *testing.T, id, script string, change func(*spec.Input)) (*lifecycle.Container, *specs.Spec) {
 	t.Helper()
 	dir := filepath.Join(m.root, id)
 	for _, d := range []string{"upper", "work", "run"} {
@@ -91,28 +92,81 @@ func (m *machine) run(t *testing.T, id, script string, change func(*spec.Input))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	c, err := m.runtime.Start(ctx, lifecycle.Args{
+	c, err := m.runtime.Start(t.Context(), lifecycle.Args{
 		ID: id, Spec: s, RunDir: filepath.Join(dir, "run"),
 		Rootfs: &linux.Overlay{Root: m.root, Lower: []string{"layer"}, Upper: id + "/upper", Work: id + "/work"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := c.Delete(context.Background()); err != nil {
 			t.Error(err)
 		}
-	}()
-	out, err := io.ReadAll(c.IO().Stdout)
+	})
+	return c, s
+}
+
+// run runs a script in a container and returns what it printed.
+func (m *machine) run(t *testing.T, id, script string, change func(*spec.Input)) string {
+	t.Helper()
+	c, _ := m.start(t, id, script, change)
+	return output(t, c.Process)
+}
+
+// output waits for the end of a process and returns what it printed.
+func output(t *testing.T, p *lifecycle.Process) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out, err := io.ReadAll(p.IO().Stdout)
 	if err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Wait(ctx); err != nil {
+	if _, err := p.Wait(ctx); err != nil {
 		t.Error(err)
 	}
 	return string(out)
+}
+
+// TestSecurity15And22Exec: what a container may not see or do, a process added
+// to it may not either, not even one that asks for no new privileges.
+func TestSecurity15And22Exec(t *testing.T) {
+	m := newMachine(t)
+	c, s := m.start(t, "exec", "busybox sleep 1000", nil)
+	for name, change := range map[string]func(*specs.Process){
+		"plain":             func(*specs.Process) {},
+		"no new privileges": func(p *specs.Process) { p.NoNewPrivileges = true },
+		"user":              func(p *specs.Process) { p.User.UID = 33 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			process := *s.Process
+			process.Args = []string{"sh", "-c", "exec 2>&1; busybox grep -E '^(CapInh|CapAmb|Seccomp):' /proc/self/status | busybox tr '\\t' ' '; " +
+				"busybox cat /proc/kcore /proc/keys; busybox ls /sys/firmware; echo x >/proc/sys/kernel/core_pattern; busybox mount -t tmpfs x /tmp; busybox unshare -r true"}
+			change(&process)
+			p, err := c.Exec(t.Context(), lifecycle.ExecArgs{ID: "e", RunDir: dir, Process: &process})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := output(t, p)
+			if err := p.Release(); err != nil {
+				t.Error(err)
+			}
+			want := "CapInh: 0000000000000000\nCapAmb: 0000000000000000\nSeccomp: 2\n"
+			if !strings.HasPrefix(got, want) {
+				t.Errorf("got %q, want %q first", got, want)
+			}
+			for _, denied := range []string{"core_pattern: Read-only file system", "mount", "unshare"} {
+				if !strings.Contains(got, denied) {
+					t.Errorf("got %q, want %q in it", got, denied)
+				}
+			}
+			if len(got) > 600 {
+				t.Errorf("a masked file has %d bytes: %.200q", len(got), got)
+			}
+		})
+	}
 }
 
 const status = "busybox grep -E '^(Uid|Gid|Groups|CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status | busybox tr '\\t' ' '; "
