@@ -46,8 +46,17 @@ func Open(dataRoot string, unpack snapshot.Unpack) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{root: root, unpack: unpack, busy: map[digest.Digest]chan struct{}{}, sizes: map[digest.Digest]int64{}}
-	for _, dir := range []string{s.layers("empty", "0"), s.layers("empty", "1"), filepath.Join(root, containersDir)} {
+	for _, dir := range []string{s.layers("empty"), filepath.Join(root, containersDir)} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("open layers: %w", err)
+		}
+	}
+	for _, dir := range []string{s.layers("empty", "0"), s.layers("empty", "1")} {
+		err := os.MkdirAll(dir, 0o755)
+		if err == nil {
+			err = os.Chmod(dir, 0o755) // it may become a container's "/": no umask
+		}
+		if err != nil {
 			return nil, fmt.Errorf("open layers: %w", err)
 		}
 	}

@@ -79,11 +79,7 @@ func (s *Store) makeWritable(o linux.Overlay) error {
 	if err != nil {
 		return err
 	}
-	mode := st.Mode
-	if o.Lower[0] == path.Join(layersDir, "empty", "0") {
-		mode = 0o755
-	}
-	err = errors.Join(linux.ChownAt(dir, "", st.UID, st.GID), linux.Chmod(dir, mode), dir.Close())
+	err = errors.Join(linux.ChownAt(dir, "", st.UID, st.GID), linux.Chmod(dir, st.Mode), dir.Close())
 	if err != nil {
 		return err
 	}
