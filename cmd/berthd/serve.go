@@ -17,7 +17,6 @@ import (
 	"berth/engine"
 	"berth/image"
 	"berth/image/toolbox"
-	"berth/internal/linux"
 	"berth/layer"
 	"berth/ociruntime/lifecycle"
 	"berth/registry"
@@ -50,9 +49,6 @@ func serve(ctx context.Context, o options, stderr io.Writer) (err error) {
 			return err
 		}
 		defer unlock()
-	}
-	if err := linux.SetChildSubreaper(); err != nil {
-		return err
 	}
 	e, err := open(ctx, o, log)
 	if err != nil {
