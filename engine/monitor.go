@@ -57,7 +57,11 @@ func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, 
 	}
 	oom := e.oomKilled(c.ID(), p)
 	e.endExecs(c.ID())
-	err = errors.Join(err, p.Delete(ctx), os.RemoveAll(e.runDir(c.ID())))
+	if derr := p.Delete(ctx); derr != nil {
+		err = errors.Join(err, derr) // the run directory stays: the next start or daemon tries again
+	} else {
+		err = errors.Join(err, os.RemoveAll(e.runDir(c.ID())))
+	}
 	l.set(nil, nil)
 	if err != nil {
 		e.Log.Error("clean up after container", "container", c.ID(), "error", err)

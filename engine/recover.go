@@ -18,7 +18,9 @@ import (
 )
 
 // recover makes memory, the data root, the run directory and the kernel agree
-// after the last daemon's end, whatever ended it. Nothing else runs yet.
+// after the last daemon's end, whatever ended it. Nothing else runs yet. A
+// cgroup or process of a container always has a run directory: that is made
+// first and removed last. What has none may be another daemon's and is left alone.
 func (e *Engine) recover(ctx context.Context, left []container.Leftover) error {
 	if err := os.MkdirAll(filepath.Join(e.Run, "containers"), 0o700); err != nil {
 		return fmt.Errorf("make run directory: %w", err)
@@ -28,7 +30,6 @@ func (e *Engine) recover(ctx context.Context, left []container.Leftover) error {
 		e.recoverRuns,     // run directories: adopt, or undo the start
 		e.recoverRecords,  // records that say what is no longer true
 		e.recoverRemovals, // unfinished removals, and --rm
-		e.recoverCgroups,  // cgroups that nobody owns
 	} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("repair what the last berthd has left: %w", err)
@@ -209,28 +210,6 @@ func (e *Engine) recoverRemovals(ctx context.Context) error {
 		}
 		if err := e.remove(ctx, c, rec.AutoRemove()); err != nil {
 			e.Log.Error("finish the removal of container", "container", c.ID(), "error", err)
-		}
-	}
-	return nil
-}
-
-// recoverCgroups removes the cgroups of containers that do not run.
-func (e *Engine) recoverCgroups(ctx context.Context) error {
-	paths, err := cgroups.List("/berth")
-	if err != nil {
-		return err
-	}
-	for _, p := range paths {
-		id := filepath.Base(p)
-		if container.CheckID(id) != nil || p != cgroupPath(id) {
-			continue
-		}
-		if c, err := e.records.Get(id); err == nil && c.Status().Alive() {
-			continue
-		}
-		e.Log.Info("remove cgroup without a container", "cgroup", p)
-		if err := deleteCgroup(ctx, id); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -121,12 +121,18 @@ func (s *starting) failed(err error) error {
 	}))
 }
 
-func (s *starting) makeRunDir(_ context.Context, undo *cleanup.Stack) error {
+func (s *starting) makeRunDir(ctx context.Context, undo *cleanup.Stack) error {
 	s.runDir = s.e.runDir(s.c.ID())
 	if err := os.MkdirAll(filepath.Dir(s.runDir), 0o700); err != nil {
 		return fmt.Errorf("make run directory: %w", err)
 	}
-	if err := os.Mkdir(s.runDir, 0o700); err != nil {
+	err := os.Mkdir(s.runDir, 0o700)
+	if errors.Is(err, os.ErrExist) { // the end of the last run could not be cleaned up
+		if err = s.e.sweepRun(ctx, s.c.ID()); err == nil {
+			err = os.Mkdir(s.runDir, 0o700)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("make run directory: %w", err)
 	}
 	undo.Add(func() error { return os.RemoveAll(s.runDir) })
