@@ -216,11 +216,21 @@ func (p *planner) sysctls(proc *mount) {
 		p.Do("set sysctl %s to %s", k, value)
 		fd := p.Slot("sysctl-" + k)
 		how := p.openHow(syscall.O_WRONLY|syscall.O_CLOEXEC, linux.ResolveBeneath|linux.ResolveNoSymlinks|linux.ResolveNoMagic|linux.ResolveNoXdev, "O_WRONLY BENEATH")
-		file := "sys/" + strings.ReplaceAll(k, ".", "/")
+		file := "sys/" + sysctlPath(k)
 		p.Call("openat2", linux.SysOpenat2, proc.fd, p.String(file), how, program.Int(24)).To(fd)
 		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(value), value), program.Int(len(value)))
 		p.Call("close", syscall.SYS_CLOSE, fd.Value())
 	}
+}
+
+// sysctlPath is the file of a kernel parameter below /proc/sys, as sysctl(8)
+// names them: dots part the name and a slash stands for a dot within a part
+// ("net.ipv4.conf.eth0/1.forwarding"), or the other way round if a slash is first.
+func sysctlPath(name string) string {
+	if i := strings.IndexAny(name, "./"); i >= 0 && name[i] == '/' {
+		return name
+	}
+	return strings.NewReplacer(".", "/", "/", ".").Replace(name)
 }
 
 // console makes a terminal in the container's own devpts. The daemon's end
