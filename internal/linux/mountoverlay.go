@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,12 +33,21 @@ const MaxLower = 500
 // MountOverlay mounts the union o and returns the file of its root directory.
 // The mount is detached: no path of the host leads to it and it is gone with
 // the last file open in it. Without o.Upper it is read-only, and needs two
-// lower directories. It takes Linux 6.7; an older kernel is an
-// errors.ErrUnsupported.
+// lower directories. Set-user-id bits, devices and programs are of no use in it.
 func MountOverlay(o Overlay) (*os.File, error) {
 	if len(o.Lower) > MaxLower {
 		return nil, fmt.Errorf("mount union of %d layers: overlayfs takes at most %d: %w", len(o.Lower), MaxLower, syscall.EINVAL)
 	}
+	root, err := configureOverlay(o)
+	if errors.Is(err, unix.EINVAL) {
+		// lowerdir+ is of Linux 6.7. Whatever else is wrong is so there too.
+		return mountOverlayAttached(o)
+	}
+	return root, err
+}
+
+// configureOverlay mounts o with fsconfig(2), one directory a call.
+func configureOverlay(o Overlay) (*os.File, error) {
 	root, err := os.Open(o.Root)
 	if err != nil {
 		return nil, err
@@ -83,11 +94,59 @@ func setOverlayDir(fs, root *os.File, key, path string) error {
 	}
 	defer func() { _ = dir.Close() }() // O_PATH
 	err = unix.FsconfigSetString(int(fs.Fd()), key, "/proc/self/fd/"+strconv.Itoa(int(dir.Fd())))
-	if errors.Is(err, unix.EINVAL) && key == "lowerdir+" {
-		return fmt.Errorf("mount union: overlayfs's lowerdir+ (Linux 6.7): %w", errors.ErrUnsupported)
-	}
 	if err != nil {
 		return fmt.Errorf("mount union: %s %s: %w", key, path, os.NewSyscallError("fsconfig", err))
 	}
 	return nil
+}
+
+// mountOverlayAttached mounts o with mount(2), which must attach it: in a mount
+// namespace of a thread that ends afterwards. The names of the layers must fit
+// one page together, which bounds their number to about 50.
+func mountOverlayAttached(o Overlay) (*os.File, error) {
+	type result struct {
+		root *os.File
+		err  error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		root, err := attachOverlay(o)
+		done <- result{root, err}
+	}()
+	r := <-done
+	return r.root, r.err
+}
+
+// attachOverlay leaves the calling thread in another mount namespace.
+func attachOverlay(o Overlay) (*os.File, error) {
+	options := "lowerdir=" + strings.Join(o.Lower, ":")
+	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
+	if o.Upper == "" {
+		flags |= unix.MS_RDONLY
+	} else {
+		options += ",upperdir=" + o.Upper + ",workdir=" + o.Work
+	}
+	if len(options) >= os.Getpagesize() {
+		return nil, fmt.Errorf("mount union of %d layers: with this kernel about 50 are possible, Linux 6.7 takes %d: %w", len(o.Lower), MaxLower, unix.EINVAL)
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return nil, os.NewSyscallError("unshare mounts", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return nil, os.NewSyscallError("make mounts private", err)
+	}
+	if err := unix.Chdir(o.Root); err != nil { // the thread's own directory since unshare
+		return nil, &os.PathError{Op: "chdir", Path: o.Root, Err: err}
+	}
+	if err := unix.Mount("overlay", o.Root, "overlay", flags, options); err != nil {
+		return nil, fmt.Errorf("mount union of %s: %w", o.Root, err)
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, o.Root, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	place := os.NewFile(uintptr(fd), "union")
+	defer func() { _ = place.Close() }() // the opened root keeps the mount
+	return OpenAt(place, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 }
