@@ -198,6 +198,7 @@ func layerType(f *content.Spool) (string, error) {
 		return ocispec.MediaTypeImageLayerGzip, plain.Close()
 	case layer.Zstd:
 		return ocispec.MediaTypeImageLayerZstd, plain.Close()
+	default:
+		return ocispec.MediaTypeImageLayer, plain.Close()
 	}
-	return ocispec.MediaTypeImageLayer, plain.Close()
 }

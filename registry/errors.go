@@ -36,6 +36,8 @@ func (r *Repository) explain(ctx context.Context, object string, err error) erro
 		return r.denied(object, "", errdefs.ErrUnauthenticated)
 	case errdefs.IsNotFound(err):
 		return fault.Errorf(errdefs.ErrNotFound, "%s not found in registry %s: check name and tag", object, r.host)
+	case errors.Is(err, errStalled):
+		return fault.Errorf(errdefs.ErrUnavailable, "fetch %s from registry %s: %w: try again", object, r.host, err)
 	case errors.As(err, &certificate):
 		return fault.Errorf(errdefs.ErrUnavailable, "the certificate of registry %s is not trusted: %w: add its CA to the host's hosts.toml, or list the host as insecure", r.host, certificate.Err)
 	case errors.As(err, &network):

@@ -54,7 +54,7 @@ func blobOf(data []byte) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromBytes(data), Size: int64(len(data))}
 }
 
-func readBlob(r *Repository, ctx context.Context, desc ocispec.Descriptor, offset int64) ([]byte, error) {
+func readBlob(ctx context.Context, r *Repository, desc ocispec.Descriptor, offset int64) ([]byte, error) {
 	body, err := r.Blob(ctx, desc, offset)
 	if err != nil {
 		return nil, err
@@ -267,7 +267,7 @@ func TestSecurity41CredentialsStayWithTheirHost(t *testing.T) {
 				}
 			})
 			repo := openRepo(t, Config{Credentials: credentials(login)}, host+"/a", &login)
-			got, err := readBlob(repo, t.Context(), desc, 0)
+			got, err := readBlob(t.Context(), repo, desc, 0)
 			if challenge == "" && (err != nil || !bytes.Equal(got, data)) {
 				t.Errorf("no challenge: got %q, %v", got, err)
 			}
@@ -416,7 +416,7 @@ func TestBlobResumes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ranges = nil
 			repo := openRepo(t, Config{}, serve(t, handler(honest))+"/a", nil)
-			got, err := readBlob(repo, t.Context(), desc, 0)
+			got, err := readBlob(t.Context(), repo, desc, 0)
 			if err != nil || !bytes.Equal(got, data) {
 				t.Fatalf("%d bytes, %v; ranges %q", len(got), err, ranges)
 			}
@@ -433,7 +433,7 @@ func TestBlobResumes(t *testing.T) {
 			}
 			_, _ = w.Write(data)
 		})
-		got, err := readBlob(openRepo(t, Config{}, host+"/a", nil), t.Context(), desc, 900_000)
+		got, err := readBlob(t.Context(), openRepo(t, Config{}, host+"/a", nil), desc, 900_000)
 		if err != nil || !bytes.Equal(got, data[900_000:]) {
 			t.Errorf("%d bytes, %v", len(got), err)
 		}
@@ -441,7 +441,7 @@ func TestBlobResumes(t *testing.T) {
 	t.Run("from an offset", func(t *testing.T) {
 		ranges = nil
 		repo := openRepo(t, Config{}, serve(t, handler(true))+"/a", nil)
-		got, err := readBlob(repo, t.Context(), desc, 900_000)
+		got, err := readBlob(t.Context(), repo, desc, 900_000)
 		if err != nil || !bytes.Equal(got, data[900_000:]) || ranges[0] != "bytes=900000-" {
 			t.Errorf("%d bytes, %v; ranges %q", len(got), err, ranges)
 		}
@@ -462,9 +462,20 @@ func TestBlobStalls(t *testing.T) {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 	})
 	repo := openRepo(t, Config{Stall: 200 * time.Millisecond}, host+"/a", nil)
-	got, err := readBlob(repo, t.Context(), blobOf(data), 0)
+	got, err := readBlob(t.Context(), repo, blobOf(data), 0)
 	if err != nil || !bytes.Equal(got, data) {
 		t.Errorf("got %q, %v after %d requests", got, err, requests.Load())
+	}
+	// A registry that never comes to life again is not the caller's doing.
+	dead := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	repo = openRepo(t, Config{Stall: 10 * time.Millisecond}, dead+"/a", nil)
+	if _, err = readBlob(t.Context(), repo, blobOf(data), 0); !errdefs.IsUnavailable(err) || errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 }
 
@@ -486,7 +497,7 @@ func TestBlobRefused(t *testing.T) {
 			t.Errorf("offset %d: got %v", offset, err)
 		}
 	}
-	if got, err := readBlob(repo, t.Context(), blobOf(data), 0); err == nil && len(got) > len(data) {
+	if got, err := readBlob(t.Context(), repo, blobOf(data), 0); err == nil && len(got) > len(data) {
 		t.Errorf("got %d bytes of a blob of %d", len(got), len(data))
 	}
 }
@@ -498,12 +509,11 @@ func TestErrors(t *testing.T) {
 			fmt.Fprint(w, body)
 		})
 	}
-	closed := serve(t, func(http.ResponseWriter, *http.Request) {})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed = l.Addr().String()
+	closed := l.Addr().String()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

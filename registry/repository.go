@@ -104,7 +104,8 @@ const (
 	firstPause  = 100 * time.Millisecond
 )
 
-var errStalled = errors.New("transfer stalled")
+// errStalled ends a connection that brings nothing.
+var errStalled = errors.New("the registry sends nothing any more")
 
 // body is a blob being read.
 type body struct {
@@ -114,11 +115,12 @@ type body struct {
 	desc    ocispec.Descriptor
 	offset  int64
 
-	rc     io.ReadCloser // nil between connections
-	cancel context.CancelCauseFunc
-	stall  *time.Timer
-	failed int  // attempts since the last progress
-	whole  bool // the registry refuses ranges: read from the start
+	rc         io.ReadCloser   // nil between connections
+	connection context.Context // of this connection
+	cancel     context.CancelCauseFunc
+	stall      *time.Timer
+	failed     int  // attempts since the last progress
+	whole      bool // the registry refuses ranges: read from the start
 }
 
 // Read implements io.Reader.
@@ -163,7 +165,16 @@ func (b *body) readOnce(p []byte) (int, error) {
 	b.stall.Reset(b.repo.stall)
 	n, err := b.rc.Read(p)
 	b.stall.Stop()
-	return n, err
+	return n, b.cause(err)
+}
+
+// cause tells a transfer that we broke off from one that the caller did: to
+// the library both are a context that ended.
+func (b *body) cause(err error) error {
+	if err != nil && errors.Is(context.Cause(b.connection), errStalled) {
+		return errStalled
+	}
+	return err
 }
 
 // connect prepares a new connection; the library sends the request with the
@@ -175,9 +186,9 @@ func (b *body) connect() error {
 		cancel(nil)
 		return err
 	}
-	b.rc, b.cancel = rc, cancel
+	b.rc, b.connection, b.cancel = rc, ctx, cancel
 	b.stall = time.AfterFunc(b.repo.stall, func() { cancel(errStalled) })
-	return b.skip()
+	return b.cause(b.skip())
 }
 
 // skip goes to the offset: by a range, or by reading what is not wanted.

@@ -108,16 +108,16 @@ func TestTokenAuthRealRegistry(t *testing.T) {
 	reg.Blob("team/app", data)
 
 	repo := openRepo(t, Config{}, reg.Host+"/team/app", &login)
-	if got, err := readBlob(repo, t.Context(), blobOf(data), 0); err != nil || !bytes.Equal(got, data) {
+	if got, err := readBlob(t.Context(), repo, blobOf(data), 0); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("got %d bytes, %v", len(got), err)
 	}
-	if got, err := readBlob(repo, t.Context(), blobOf(data), 4000); err != nil || !bytes.Equal(got, data[4000:]) {
+	if got, err := readBlob(t.Context(), repo, blobOf(data), 4000); err != nil || !bytes.Equal(got, data[4000:]) {
 		t.Errorf("from an offset: got %d bytes, %v", len(got), err)
 	}
 	if len(tokens.scopes) == 0 || tokens.scopes[0] != "repository:team/app:pull" {
 		t.Errorf("scopes %q, want no more than pull", tokens.scopes)
 	}
-	if _, err := readBlob(openRepo(t, Config{}, reg.Host+"/team/app", nil), t.Context(), blobOf(data), 0); !errdefs.IsUnauthorized(err) {
+	if _, err := readBlob(t.Context(), openRepo(t, Config{}, reg.Host+"/team/app", nil), blobOf(data), 0); !errdefs.IsUnauthorized(err) {
 		t.Errorf("anonymous: got %v, want ErrUnauthenticated", err)
 	}
 }

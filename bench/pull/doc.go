@@ -3,8 +3,9 @@
 //
 //	go test ./bench/pull -bench . -benchtime 3x -run '^$'
 //
-// Each pull starts with an empty store on the disk of $TMPDIR. cpu-s counts
-// the puller and its children; the registry's own work is not counted.
+// Each pull starts with an empty store on the disk of $TMPDIR; one in memory
+// (/dev/shm) leaves out what the file system makes of files that come and go.
+// cpu-s counts the puller and its children, not the registry.
 //
 // Level: L5.
 // Owns: the image, made of files of this machine.

@@ -173,7 +173,7 @@ func benchContainerd(b *testing.B, ref string) {
 	})
 }
 
-// push makes the image of files below /usr and the Go tree and uploads it.
+// push makes the image of files of this machine and uploads it.
 func push(b *testing.B, reg *testregistry.Registry) {
 	b.Helper()
 	type object = map[string]any
@@ -226,7 +226,7 @@ func tars(b *testing.B, add func([]byte)) {
 		w = tar.NewWriter(&buf)
 		done++
 	}
-	for _, root := range []string{"/usr", runtime.GOROOT()} {
+	for _, root := range []string{"/usr", "/var"} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !d.IsDir() && !d.Type().IsRegular() {
 				return err
