@@ -55,6 +55,7 @@ type Streams interface {
 type Reports interface {
 	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
 	Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error)
+	Stats(ctx context.Context, ref string) (container.StatsResponse, error)
 	Top(ctx context.Context, ref string) (container.TopResponse, error)
 	Explain(ctx context.Context, ref string) (string, error)
 	ExplainRequest(ctx context.Context, r engine.CreateRequest) (string, error)

@@ -58,6 +58,7 @@ func (s *Server) table() []route {
 	post("/containers/:id/wait", s.containerWait)
 	post("/containers/:id/attach", s.containerAttach)
 	get("/containers/:id/logs", s.containerLogs)
+	get("/containers/:id/stats", s.containerStats)
 	get("/containers/:id/top", s.containerTop)
 	get("/containers/:id/explain", s.containerExplain)
 	add(http.MethodDelete, "/containers/:id", s.containerRemove)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -109,11 +108,10 @@ func mountOverlayAttached(o Overlay) (*os.File, error) {
 		err  error
 	}
 	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	go onDyingThread(func() {
 		root, err := attachOverlay(o)
 		done <- result{root, err}
-	}()
+	})
 	r := <-done
 	return r.root, r.err
 }

@@ -23,22 +23,37 @@ func NewMountThread(change func() error) (*MountThread, error) {
 	t := &MountThread{work: make(chan func())}
 	ready := make(chan error)
 	t.ended.Go(func() {
-		// Never unlocked: the thread dies with the goroutine, and its mounts with it.
-		runtime.LockOSThread()
-		err := unshareMounts()
-		if err == nil {
-			err = change()
-		}
-		ready <- err
-		for f := range t.work {
-			f()
-		}
+		onDyingThread(func() {
+			err := unshareMounts()
+			if err == nil {
+				err = change()
+			}
+			ready <- err
+			for f := range t.work {
+				f()
+			}
+		})
 	})
 	if err := <-ready; err != nil {
 		t.Close()
 		return nil, err
 	}
 	return t, nil
+}
+
+// onDyingThread runs f on a thread that ends with it, and whatever f did to the
+// thread's namespaces ends too. Never on the process's first thread: that one
+// cannot end, would keep the mounts, and /proc/self would tell of them.
+func onDyingThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f() // never unlocked: the caller's goroutine ends, and the thread with it
+		return
+	}
+	var other sync.WaitGroup
+	other.Go(func() { onDyingThread(f) }) // not here: this thread is taken
+	other.Wait()
+	runtime.UnlockOSThread()
 }
 
 func unshareMounts() error {
