@@ -6,19 +6,16 @@ berth=$1
 
 if [ -t 0 ] && [ -t 1 ]; then
 	echo "A shell in a new container; exit or Ctrl-D ends it." >&2
-	exec "$berth" run --rm -ti toolbox
+	exec "$berth" run --rm -ti --network none toolbox
 fi
 
-exec "$berth" run --rm toolbox /bin/sh -c '
-show() {
-	echo
-	echo "# $*"
-	"$@"
-}
+"$berth" run --rm -i --network none toolbox <<'TOUR'
+show() { echo; echo "# $*"; "$@"; }
+echo "Inside a new container:"
 show id
 show ps aux
 show hostname
 show mount
 show ip addr
 show cat /proc/self/uid_map
-'
+TOUR
