@@ -1,7 +1,7 @@
 package docker
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -72,7 +72,10 @@ func streamType(raw bool) string {
 // hijacked is a connection that was taken over.
 type hijacked struct {
 	net.Conn
-	in *bufio.Reader
+	// in has what the server has read ahead, then the connection. The server's
+	// own reader must not be asked for more: at the end of input, which a
+	// client's half-close is, it cancels the request's context.
+	in io.Reader
 }
 
 // hijack answers that the connection becomes a stream.
@@ -94,7 +97,11 @@ func hijack(w http.ResponseWriter, r *http.Request, raw bool) (*hijacked, error)
 	if _, err := io.WriteString(conn, head); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &hijacked{conn, rw.Reader}, nil
+	ahead, err := rw.Reader.Peek(rw.Reader.Buffered())
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &hijacked{conn, io.MultiReader(bytes.NewReader(ahead), conn)}, nil
 }
 
 // serve connects a session with the hijacked connection until either ends.
