@@ -56,6 +56,17 @@ func PidfdGetfd(pidfd *os.File, target int, name string, wait bool) (*os.File, e
 	return os.NewFile(uintptr(fd), name), nil
 }
 
+// Parent is the pid of a process's parent (proc_pid_status(5)).
+func Parent(pid int) (ppid int, err error) {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(status), "\nPPid:\t")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strconv.Atoi(line)
+}
+
 // Pipe returns a pipe. ourRead or ourWrite say which end this process uses: it
 // does not block and waits in the runtime's poller; the other end blocks, as a
 // container's process expects.

@@ -74,5 +74,5 @@ func (c *Container) Exec(ctx context.Context, a ExecArgs) (*Process, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return launch(prog, a.ID, a.RunDir, a.Process.Terminal, files)
+	return launch(ctx, prog, a.ID, a.RunDir, a.Process.Terminal, files)
 }

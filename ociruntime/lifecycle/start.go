@@ -46,7 +46,7 @@ func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
 		files.abandon()
 		return nil, err
 	}
-	if c.Process, err = launch(prog, a.ID, a.RunDir, a.Spec.Process.Terminal, files); err != nil {
+	if c.Process, err = launch(ctx, prog, a.ID, a.RunDir, a.Spec.Process.Terminal, files); err != nil {
 		return nil, err
 	}
 	undo.Release()
@@ -142,7 +142,7 @@ func describeJoins(cg *cgroups.Cgroup, in *plan.Input) {
 const keeperName = "berth-keeper"
 
 // launch starts a program and waits for its verdict.
-func launch(prog *program.Program, id, runDir string, terminal bool, files *stdio) (_ *Process, err error) {
+func launch(ctx context.Context, prog *program.Program, id, runDir string, terminal bool, files *stdio) (_ *Process, err error) {
 	started, err := prog.Start([]string{keeperName, id}, files.inherit)
 	files.handedOver()
 	if err != nil {
@@ -152,17 +152,20 @@ func launch(prog *program.Program, id, runDir string, terminal bool, files *stdi
 	p := &Process{child: started.Process, io: files.io, notify: files.notifyR, runDir: runDir}
 	defer func() {
 		if err != nil {
-			kerr := started.Process.Kill()
-			if errors.Is(kerr, os.ErrProcessDone) {
-				kerr = nil
-			}
+			killStarting(started.Process.Pid, runDir)
 			_, werr := started.Process.Wait()
-			err = errors.Join(err, kerr, werr)
+			err = errors.Join(err, werr)
 			files.abandon()
 			removeRecords(runDir)
 		}
 	}()
-	if err := started.Verdict(); err != nil {
+	// A step can wait for long, for a file system on the network say.
+	stop := context.AfterFunc(ctx, func() { killStarting(started.Process.Pid, runDir) })
+	verdict := started.Verdict()
+	if !stop() {
+		return nil, fmt.Errorf("start %s: %w", id, context.Cause(ctx))
+	}
+	if err := verdict; err != nil {
 		var f *program.Failure
 		if errors.As(err, &f) {
 			return nil, &StepError{Step: f.Step.Name, Errno: f.Errno, Exec: f.Step.Exec}
@@ -173,6 +176,24 @@ func launch(prog *program.Program, id, runDir string, terminal bool, files *stdi
 		return nil, err
 	}
 	return p, nil
+}
+
+// killStarting kills a keeper that is not yet reaped, and its child. The child
+// dies with the keeper, but not at every moment: the kernel forgets that when
+// ids change. So it comes first if it is on record; if not, it waits for its
+// ids and is still in the keeper's process group.
+func killStarting(keeper int, runDir string) {
+	var rec keeperRecord
+	if readRecord(runDir, keeperFile, &rec) == nil {
+		if init, err := linux.PidfdOpen(rec.Init); err == nil {
+			// Its number may be another's by now, if the keeper has reaped it.
+			if parent, err := linux.Parent(rec.Init); err == nil && parent == keeper {
+				_ = linux.PidfdSignal(init, syscall.SIGKILL) // it may have ended
+			}
+			_ = init.Close() // nothing was written
+		}
+	}
+	_ = syscall.Kill(-keeper, syscall.SIGKILL) // both may have ended
 }
 
 // open finds the processes behind the keeper's record.

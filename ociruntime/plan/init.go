@@ -103,6 +103,7 @@ func (p *planner) becomeRoot() {
 	p.Call("setresgid", linux.SysSetresgid, zero, zero, zero)
 	p.Call("setgroups", linux.SysSetgroups, zero, zero)
 	p.Call("setresuid", linux.SysSetresuid, zero, zero, zero)
+	p.dieWithKeeper()
 	// The change made the memory of the program readable for the new root.
 	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetDumpable, "PR_SET_DUMPABLE"), zero)
 }

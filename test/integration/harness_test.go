@@ -50,7 +50,7 @@ func newBox(t *testing.T, script string) *box {
 	testutil.RequireRoot(t)
 	lastID.Lock()
 	lastID.n++
-	id := fmt.Sprintf("%012x%052x", os.Getpid(), lastID.n)
+	id := fmt.Sprintf("%s%052x", idPrefix(), lastID.n)
 	lastID.Unlock()
 	b := &box{t: t, id: id, root: t.TempDir()}
 	b.image = b.root + "/layers/a"
@@ -79,6 +79,9 @@ func newBox(t *testing.T, script string) *box {
 	b.host.NetworkMode = "none"
 	return b
 }
+
+// idPrefix begins the ids of this process's containers.
+func idPrefix() string { return fmt.Sprintf("%012x", os.Getpid()) }
 
 // write puts a file into the image.
 func (b *box) write(name, content string) {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"berth/ociruntime/lifecycle"
 )
@@ -174,7 +176,46 @@ func census(t *testing.T) counts {
 	}
 	cgroups := 0
 	for _, dir := range []string{"/sys/fs/cgroup/memory/berth-test", "/sys/fs/cgroup/unified/berth-test", "/sys/fs/cgroup/berth-test"} {
-		cgroups += entries(dir)
+		groups, err := filepath.Glob(dir + "/" + idPrefix() + "*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cgroups += len(groups)
 	}
 	return counts{entries("/proc/self/fd"), lines("/proc/self/mountinfo"), children, cgroups}
+}
+
+// TestStartIsCancelled cancels starts at every moment: each starts or leaves nothing.
+func TestStartIsCancelled(t *testing.T) {
+	r, err := machine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, cancelled := 0, 0
+	for i := range 60 {
+		b := newBox(t, "sleep 1000")
+		a, err := b.args()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*200*time.Microsecond)
+		c, err := r.Start(ctx, a)
+		cancel()
+		if err == nil {
+			started++
+			finish(t, c)
+			continue
+		}
+		cancelled++
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("start: %v", err)
+		}
+		if left, err := os.ReadDir(a.RunDir); err != nil || len(left) > 0 {
+			t.Errorf("run directory has %v (%v)", left, err)
+		}
+	}
+	t.Logf("%d started, %d cancelled", started, cancelled)
+	if cancelled == 0 {
+		t.Error("none was cancelled")
+	}
 }
