@@ -7,12 +7,12 @@ import (
 	"strings"
 
 	"berth/container"
+	"berth/container/hostfiles"
 	"berth/container/jsonlog"
-	"berth/image"
+	"berth/engine/bundle"
 	"berth/internal/cleanup"
 	"berth/spec"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/go-units"
 	mcontainer "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
@@ -24,8 +24,7 @@ import (
 func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ mcontainer.CreateResponse, err error) {
 	var undo cleanup.Stack
 	defer undo.Run(&err)
-	e.images.RLock()
-	defer e.images.RUnlock()
+	defer e.Hold()()
 	rec, warnings, err := e.prepareRecord(ctx, r)
 	if err != nil {
 		return mcontainer.CreateResponse{}, err
@@ -38,7 +37,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ mcontainer.Crea
 	if _, err := e.Snapshots.Prepare(ctx, reserved.ID, chainOf(&rec)); err != nil {
 		return mcontainer.CreateResponse{}, err
 	}
-	if err := writeFiles(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig); err != nil {
+	if err := hostfiles.Write(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig); err != nil {
 		return mcontainer.CreateResponse{}, err
 	}
 	c, err := reserved.Commit(rec)
@@ -59,7 +58,7 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	if r.Config.Image == "" {
 		return container.Record{}, nil, invalid("no image specified")
 	}
-	img, err := e.findImage(ctx, r.Config.Image)
+	img, err := e.Find(ctx, r.Config.Image)
 	if err != nil {
 		return container.Record{}, nil, err
 	}
@@ -75,28 +74,11 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	}
 	// Everything that can be wrong with the options shows when a spec is built.
 	rec.ID = strings.Repeat("0", 64)
-	if _, err := e.buildSpec(&rec, spec.User{}, buildPlaces{dry: true}); err != nil {
+	if _, err := e.bundles.Spec(&rec, spec.User{}, bundle.Places{Dry: true}); err != nil {
 		return container.Record{}, nil, err
 	}
 	rec.ID = ""
 	return rec, warnings, nil
-}
-
-// findImage finds an image by name or id and loads the embedded one on demand.
-// Call it with images held for reading.
-func (e *Engine) findImage(ctx context.Context, ref string) (image.Image, error) {
-	img, err := e.Images.Get(ref)
-	if !errdefs.IsNotFound(err) {
-		return img, err
-	}
-	if parsed, perr := image.ParseReference(ref); perr == nil && parsed.Embedded() {
-		if err := e.loadEmbedded(ctx); err != nil {
-			return image.Image{}, err
-		}
-		return e.Images.Get(ref)
-	}
-	// Docker's words: its client then pulls.
-	return image.Image{}, errdefs.ErrNotFound.WithMessage("No such image: " + ref)
 }
 
 // checkRequest refuses what no room below knows about and fills in defaults.

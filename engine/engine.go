@@ -11,6 +11,9 @@ import (
 	"berth/container"
 	"berth/container/jsonlog"
 	"berth/container/stdio"
+	"berth/engine/bundle"
+	"berth/engine/execs"
+	"berth/engine/images"
 	"berth/events"
 	"berth/image"
 	"berth/ociruntime/lifecycle"
@@ -20,6 +23,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	mevents "github.com/moby/moby/api/types/events"
+	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -43,22 +47,19 @@ type Config struct {
 // Engine runs containers. It is safe for concurrent use.
 type Engine struct {
 	Config
-	records *container.Store
-	volumes *volume.Store
-	bus     *events.Bus
-	users   userCache
-
-	// images is held for reading while an image becomes a container's and for
-	// writing while images or layers are deleted. It comes before all locks.
-	images sync.RWMutex
+	*images.Store // the verbs over images
+	records       *container.Store
+	volumes       *volume.Store
+	bus           *events.Bus
+	bundles       *bundle.Builder
+	execs         *execs.Table
 
 	watch    context.Context // ends when the daemon does
 	stop     context.CancelFunc
 	monitors sync.WaitGroup
 
-	mu    sync.Mutex
-	live  map[string]*live // guarded by mu; by container id
-	execs map[string]*exec // guarded by mu; by exec id
+	mu   sync.Mutex
+	live map[string]*live // guarded by mu; by container id
 }
 
 // live is what of a container is only in memory.
@@ -102,8 +103,13 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		Config: c, records: records, volumes: volumes, bus: events.New(),
-		live: map[string]*live{}, execs: map[string]*exec{},
+		bundles: &bundle.Builder{Host: c.Host},
+		live:    map[string]*live{}, execs: execs.NewTable(),
 	}
+	e.Store = images.New(images.Config{
+		Images: c.Images, Snapshots: c.Snapshots, Bus: e.bus, Embedded: c.Embedded,
+		InUse: e.imagesInUse, Using: e.imagesUsing,
+	})
 	e.watch, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.recover(ctx, left); err != nil {
 		e.stop()
@@ -182,9 +188,6 @@ func (e *Engine) forget(id string) {
 // runDir is the directory of a running container's records.
 func (e *Engine) runDir(id string) string { return filepath.Join(e.Run, "containers", id) }
 
-// cgroupPath is the container's control group.
-func cgroupPath(id string) string { return "/berth/" + id }
-
 // publish tells listeners what happened to a container.
 func (e *Engine) publish(c *container.Container, action mevents.Action, more ...string) {
 	rec := c.Record()
@@ -201,3 +204,37 @@ func (e *Engine) publish(c *container.Container, action mevents.Action, more ...
 		Actor: mevents.Actor{ID: c.ID(), Attributes: attributes},
 	})
 }
+
+// imagesInUse says which image ids and chain ids containers need. Call it with
+// images held for writing, so that no container is being created.
+func (e *Engine) imagesInUse() func(digest.Digest) bool {
+	used := map[digest.Digest]bool{}
+	for _, c := range e.records.List() {
+		rec := c.Record()
+		used[digest.Digest(rec.Image)] = true
+		for _, l := range rec.Layers {
+			used[digest.Digest(l)] = true
+		}
+	}
+	return func(d digest.Digest) bool { return used[d] }
+}
+
+// imagesUsing counts the containers of each image.
+func (e *Engine) imagesUsing() map[string]int64 {
+	n := map[string]int64{}
+	for _, c := range e.records.List() {
+		n[c.Record().Image]++
+	}
+	return n
+}
+
+func invalid(format string, args ...any) error {
+	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
+}
+
+// noContainer uses Docker's words: its clients look for them.
+func noContainer(ref string) error {
+	return errdefs.ErrNotFound.WithMessage("No such container: " + clip(ref))
+}
+
+func clip(s string) string { return s[:min(len(s), 200)] }

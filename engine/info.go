@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"berth/container"
+	"berth/container/proctable"
 	"berth/ociruntime/cgroups"
 
 	"github.com/moby/moby/api/types/events"
@@ -115,6 +116,20 @@ func machine() string {
 
 // kernelRelease is what uname -r prints.
 func kernelRelease() (string, error) {
-	s, err := readShort("/proc/sys/kernel/osrelease")
+	s, err := proctable.ReadShort("/proc/sys/kernel/osrelease")
 	return strings.TrimSpace(s), err
+}
+
+// osName is the distribution's name for itself.
+func osName() string {
+	data, err := proctable.ReadShort("/etc/os-release")
+	if err != nil {
+		return "Linux"
+	}
+	for line := range strings.Lines(data) {
+		if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+			return strings.Trim(strings.TrimSpace(v), `"'`)
+		}
+	}
+	return "Linux"
 }

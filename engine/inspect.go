@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/container"
+	"berth/engine/report"
 	"berth/spec"
 
 	mcontainer "github.com/moby/moby/api/types/container"
@@ -26,7 +27,7 @@ func (e *Engine) Inspect(_ context.Context, ref string, size bool) (mcontainer.I
 		ID:              c.ID(),
 		Created:         rec.Created.Format(time.RFC3339Nano),
 		Args:            []string{},
-		State:           stateOf(&rec),
+		State:           report.State(&rec),
 		Image:           rec.Image,
 		ResolvConfPath:  c.Path("resolv.conf"),
 		HostnamePath:    c.Path("hostname"),
@@ -35,11 +36,11 @@ func (e *Engine) Inspect(_ context.Context, ref string, size bool) (mcontainer.I
 		RestartCount:    rec.State.RestartCount,
 		Driver:          "overlayfs",
 		Platform:        "linux",
-		ExecIDs:         e.execsOf(c.ID()),
+		ExecIDs:         e.execs.Running(c.ID()),
 		HostConfig:      rec.HostConfig,
 		Mounts:          e.mountPoints(&rec),
-		Config:          withHostname(&rec),
-		NetworkSettings: &mcontainer.NetworkSettings{Ports: network.PortMap{}, Networks: networksOf(&rec)},
+		Config:          report.Config(&rec),
+		NetworkSettings: &mcontainer.NetworkSettings{Ports: network.PortMap{}, Networks: report.Networks(&rec)},
 		GraphDriver: &storage.DriverData{Name: "overlayfs", Data: map[string]string{
 			"UpperDir": c.Path("upper"), "WorkDir": c.Path("work"), "LowerDir": e.lowerDirs(&rec),
 		}},
@@ -52,7 +53,7 @@ func (e *Engine) Inspect(_ context.Context, ref string, size bool) (mcontainer.I
 	}
 	if size {
 		rw := e.writableSize(c.ID())
-		total := rw + e.imageSize(rec.Image)
+		total := rw + e.Size(rec.Image)
 		out.SizeRw, out.SizeRootFs = &rw, &total
 	}
 	return out, nil
@@ -68,47 +69,4 @@ func (e *Engine) lowerDirs(rec *container.Record) string {
 		o.Lower[i] = filepath.Join(o.Root, o.Lower[i])
 	}
 	return strings.Join(o.Lower, ":")
-}
-
-// withHostname shows the name a container has when none was asked for.
-func withHostname(rec *container.Record) *mcontainer.Config {
-	config := *rec.Config
-	if config.Hostname == "" && !rec.HostConfig.NetworkMode.IsHost() {
-		config.Hostname = rec.ID[:12]
-	}
-	return &config
-}
-
-func networksOf(rec *container.Record) map[string]*network.EndpointSettings {
-	return map[string]*network.EndpointSettings{string(rec.HostConfig.NetworkMode): {}}
-}
-
-// stateOf is a container's state in Docker's words.
-func stateOf(rec *container.Record) *mcontainer.State {
-	s := rec.State
-	out := &mcontainer.State{
-		Status:     apiStatus(s.Status),
-		Running:    s.Status.Alive() || s.Status == container.Restarting,
-		Paused:     s.Status == container.Paused,
-		Restarting: s.Status == container.Restarting,
-		Dead:       s.Status == container.Dead,
-		OOMKilled:  s.OOMKilled,
-		Pid:        s.Pid,
-		ExitCode:   s.ExitCode,
-		Error:      s.Error,
-		StartedAt:  s.StartedAt.Format(time.RFC3339Nano),
-		FinishedAt: s.FinishedAt.Format(time.RFC3339Nano),
-	}
-	if s.Status.Alive() {
-		out.ExitCode, out.OOMKilled = 0, false // those are the last run's
-	}
-	return out
-}
-
-// apiStatus hides the status that the Docker API does not know.
-func apiStatus(s container.Status) mcontainer.ContainerState {
-	if s == container.Starting {
-		return mcontainer.StateCreated
-	}
-	return mcontainer.ContainerState(s)
 }

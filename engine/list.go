@@ -2,22 +2,21 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"berth/container"
+	"berth/engine/report"
 	"berth/spec"
 
-	"github.com/docker/go-units"
 	mcontainer "github.com/moby/moby/api/types/container"
 )
 
 // List returns containers, newest first.
 func (e *Engine) List(_ context.Context, o ListOptions) ([]mcontainer.Summary, error) {
 	f := o.Filters
-	if err := f.check("id", "name", "status", "label", "ancestor", "exited", "before", "since", "network", "volume"); err != nil {
+	if err := f.Check("id", "name", "status", "label", "ancestor", "exited", "before", "since", "network", "volume"); err != nil {
 		return nil, err
 	}
 	for _, s := range f["status"] {
@@ -84,7 +83,7 @@ func (e *Engine) selects(f Filters, rec *container.Record) bool {
 		volumes = append(volumes, m.Name, m.Source, m.Destination)
 	}
 	return contains("id", rec.ID, strings.HasPrefix) && contains("name", rec.Name, strings.Contains) &&
-		f.Match("status", string(apiStatus(rec.State.Status))) && f.MatchLabels(rec.Config.Labels) &&
+		f.Match("status", string(report.Status(rec.State.Status))) && f.MatchLabels(rec.Config.Labels) &&
 		contains("ancestor", rec.Config.Image, image) && f.Match("volume", volumes...) &&
 		f.Match("network", string(rec.HostConfig.NetworkMode)) &&
 		(len(f["exited"]) == 0 || rec.State.Status == container.Exited && f.Match("exited", strconv.Itoa(rec.State.ExitCode)))
@@ -98,35 +97,15 @@ func (e *Engine) summary(c *container.Container, rec *container.Record, size boo
 		Created:         rec.Created.Unix(),
 		Ports:           []mcontainer.PortSummary{},
 		Labels:          rec.Config.Labels,
-		State:           apiStatus(rec.State.Status),
-		Status:          statusText(rec, time.Now()),
+		State:           report.Status(rec.State.Status),
+		Status:          report.StatusText(rec, time.Now()),
 		Mounts:          e.mountPoints(rec),
-		NetworkSettings: &mcontainer.NetworkSettingsSummary{Networks: networksOf(rec)},
+		NetworkSettings: &mcontainer.NetworkSettingsSummary{Networks: report.Networks(rec)},
 	}
 	s.HostConfig.NetworkMode = string(rec.HostConfig.NetworkMode)
 	if size {
 		s.SizeRw = e.writableSize(c.ID())
-		s.SizeRootFs = s.SizeRw + e.imageSize(rec.Image)
+		s.SizeRootFs = s.SizeRw + e.Size(rec.Image)
 	}
 	return s
-}
-
-// statusText is the column STATUS of ps.
-func statusText(rec *container.Record, now time.Time) string {
-	s := rec.State
-	switch s.Status {
-	case container.Running:
-		return "Up " + units.HumanDuration(now.Sub(s.StartedAt))
-	case container.Paused:
-		return "Up " + units.HumanDuration(now.Sub(s.StartedAt)) + " (Paused)"
-	case container.Restarting:
-		return fmt.Sprintf("Restarting (%d) %s ago", s.ExitCode, units.HumanDuration(now.Sub(s.FinishedAt)))
-	case container.Exited:
-		return fmt.Sprintf("Exited (%d) %s ago", s.ExitCode, units.HumanDuration(now.Sub(s.FinishedAt)))
-	case container.Removing:
-		return "Removal In Progress"
-	case container.Dead:
-		return "Dead"
-	}
-	return "Created"
 }

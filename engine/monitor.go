@@ -56,7 +56,7 @@ func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, 
 		err = errors.Join(err, l.log.End())
 	}
 	oom := e.oomKilled(c.ID(), p)
-	e.endExecs(c.ID())
+	e.execs.DropIdle(c.ID())
 	if derr := p.Delete(ctx); derr != nil {
 		err = errors.Join(err, derr) // the run directory stays: the next start or daemon tries again
 	} else {

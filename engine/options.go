@@ -1,14 +1,12 @@
 package engine
 
 import (
-	"slices"
-	"strings"
-
 	"berth/container/jsonlog"
 	"berth/container/stdio"
+	"berth/engine/filter"
+	"berth/engine/images"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/registry"
 )
 
 // CreateRequest asks for a container.
@@ -66,51 +64,13 @@ type ListOptions struct {
 	Filters Filters
 }
 
-// PullOptions say what to pull.
-type PullOptions struct {
-	Ref, Platform string
-	// Auth is the user's login; nil: what the daemon's configuration says.
-	Auth *registry.AuthConfig
-}
+// The words of images, for the API.
+type (
+	// PullOptions say what to pull.
+	PullOptions = images.PullOptions
+	// ImageProgress is one line of a progress display.
+	ImageProgress = images.Progress
+)
 
-// ImageProgress is one line of a progress display.
-type ImageProgress struct {
-	// ID is a layer's short digest, or empty.
-	ID             string
-	Status         string
-	Current, Total int64
-}
-
-// Filters are Docker's: all names must match, one value of each suffices.
-type Filters map[string][]string
-
-// Match says whether one of values satisfies the filter name, if it is set.
-func (f Filters) Match(name string, values ...string) bool {
-	want := f[name]
-	if len(want) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(values, func(v string) bool { return v != "" && slices.Contains(want, v) })
-}
-
-// MatchLabels checks the filter label: "key" or "key=value", all of them.
-func (f Filters) MatchLabels(labels map[string]string) bool {
-	for _, want := range f["label"] {
-		key, value, hasValue := strings.Cut(want, "=")
-		got, ok := labels[key]
-		if !ok || hasValue && got != value {
-			return false
-		}
-	}
-	return true
-}
-
-// check refuses a filter that is not known: ignoring it could delete too much.
-func (f Filters) check(known ...string) error {
-	for name := range f {
-		if !slices.Contains(known, name) {
-			return invalid("unknown filter %.80q: use %s", name, strings.Join(known, ", "))
-		}
-	}
-	return nil
-}
+// Filters are Docker's filters of lists and prunes.
+type Filters = filter.Set

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth/container"
+	"berth/engine/bundle"
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/lifecycle"
 
@@ -137,7 +138,7 @@ func readSpec(runDir string) (*specs.Spec, error) {
 // sweepRun ends whatever belongs to a run directory and removes it.
 func (e *Engine) sweepRun(ctx context.Context, id string) error {
 	dir := e.runDir(id)
-	minimal := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{CgroupsPath: cgroupPath(id)}}
+	minimal := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{CgroupsPath: bundle.CgroupPath(id)}}
 	p, err := e.Runtime.Adopt(id, dir, minimal)
 	switch {
 	case err == nil:
@@ -163,7 +164,7 @@ func deleteRun(ctx context.Context, p *lifecycle.Container) error {
 }
 
 func deleteCgroup(ctx context.Context, id string) error {
-	cg, err := cgroups.Open(cgroupPath(id))
+	cg, err := cgroups.Open(bundle.CgroupPath(id))
 	if errdefs.IsNotFound(err) {
 		return nil
 	}

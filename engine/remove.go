@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-	"time"
 
 	"berth/container"
 
@@ -81,10 +80,10 @@ func (e *Engine) remove(ctx context.Context, c *container.Container, volumes boo
 // Prune removes the containers that do not run.
 func (e *Engine) Prune(ctx context.Context, f Filters) (mcontainer.PruneReport, error) {
 	report := mcontainer.PruneReport{ContainersDeleted: []string{}}
-	if err := f.check("until", "label", "label!"); err != nil {
+	if err := f.Check("until", "label", "label!"); err != nil {
 		return report, err
 	}
-	before, err := f.until()
+	before, err := f.Until()
 	if err != nil {
 		return report, err
 	}
@@ -110,22 +109,6 @@ func (e *Engine) Prune(ctx context.Context, f Filters) (mcontainer.PruneReport, 
 		report.SpaceReclaimed += uint64(size)
 	}
 	return report, nil
-}
-
-// until reads the filter "until": a time, or an age like 24h.
-func (f Filters) until() (time.Time, error) {
-	if len(f["until"]) == 0 {
-		return time.Time{}, nil
-	}
-	v := f["until"][0]
-	if age, err := time.ParseDuration(v); err == nil {
-		return time.Now().Add(-age), nil
-	}
-	t, err := time.Parse(time.RFC3339, v)
-	if err != nil {
-		return t, invalid("filter until=%.40q: use an age like 24h or a time like 2026-01-02T15:04:05Z", v)
-	}
-	return t, nil
 }
 
 // writableSize is the space a container's own layer takes; what cannot be

@@ -11,6 +11,7 @@ import (
 
 	"berth/container"
 	"berth/container/stdio"
+	"berth/engine/bundle"
 	"berth/internal/cleanup"
 	"berth/internal/linux"
 	"berth/ociruntime/lifecycle"
@@ -145,7 +146,7 @@ func (s *starting) prepareRootfs(ctx context.Context, _ *cleanup.Stack) (err err
 }
 
 func (s *starting) lookInside(context.Context, *cleanup.Stack) (err error) {
-	s.user, err = s.e.lookInside(&s.rec, s.rootfs)
+	s.user, err = s.e.bundles.LookInside(&s.rec, s.rootfs)
 	return err
 }
 
@@ -185,11 +186,11 @@ func isFile(path string) bool {
 }
 
 func (s *starting) build(context.Context, *cleanup.Stack) (err error) {
-	p := buildPlaces{files: filesOf(s.c.Dir(), s.rec.HostConfig), mounts: s.mounts}
-	if p.namespaces, err = s.e.joinNamespaces(s.rec.HostConfig); err != nil {
+	p := bundle.Places{Files: bundle.FilesOf(s.c), Mounts: s.mounts}
+	if p.Namespaces, err = s.e.joinNamespaces(s.rec.HostConfig); err != nil {
 		return err
 	}
-	if s.spec, err = s.e.buildSpec(&s.rec, s.user, p); err != nil {
+	if s.spec, err = s.e.bundles.Spec(&s.rec, s.user, p); err != nil {
 		return err
 	}
 	// A later daemon needs it to adopt the container and for its execs.
@@ -210,7 +211,7 @@ func (s *starting) launch(ctx context.Context, undo *cleanup.Stack) (err error) 
 		ConsoleWidth: uint16(s.rec.HostConfig.ConsoleSize[1]), ConsoleHeight: uint16(s.rec.HostConfig.ConsoleSize[0]),
 	})
 	if err != nil {
-		return s.e.explainStart(s.rootfs, s.spec.Process, err)
+		return s.e.bundles.ExplainStart(s.rootfs, s.spec.Process, err)
 	}
 	undo.Add(func() error { return s.proc.Delete(ctx) })
 	return nil

@@ -1,36 +1,88 @@
 package engine
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
+
+	"berth/container/proctable"
+	"berth/ociruntime/cgroups"
 
 	mcontainer "github.com/moby/moby/api/types/container"
 )
 
-// maxTop bounds the processes that top lists.
-const maxTop = 32768
+// Stats tells what the kernel has counted for a container. One that does not
+// run has only its name.
+func (e *Engine) Stats(_ context.Context, ref string) (mcontainer.StatsResponse, error) {
+	c, err := e.records.Get(ref)
+	if err != nil {
+		return mcontainer.StatsResponse{}, err
+	}
+	out := mcontainer.StatsResponse{ID: c.ID(), Name: "/" + c.Record().Name, OSType: "linux"}
+	p, err := e.liveOf(c).running(c.Record().Name)
+	if err != nil || p.Cgroup() == nil {
+		return out, nil //nolint:nilerr // Docker answers zeros
+	}
+	s, err := p.Cgroup().Stats()
+	if err != nil {
+		return out, err
+	}
+	host, err := e.Host()
+	if err != nil {
+		return out, err
+	}
+	out.Read = s.Read
+	fillCPU(&out.CPUStats, s.CPU)
+	fillMemory(&out.MemoryStats, s.Memory, uint64(host.Memory))
+	out.PidsStats = mcontainer.PidsStats{Current: s.Pids.Current, Limit: limited(s.Pids.Limit)}
+	out.BlkioStats = mcontainer.BlkioStats{IoServiceBytesRecursive: entries(s.IOBytes), IoServicedRecursive: entries(s.IOOps)}
+	return out, nil
+}
+
+func fillCPU(out *mcontainer.CPUStats, s cgroups.CPUStats) {
+	_, total, cpus := proctable.Total()
+	out.CPUUsage = mcontainer.CPUUsage{
+		TotalUsage: s.Usage, PercpuUsage: s.PerCPU, UsageInKernelmode: s.System, UsageInUsermode: s.User,
+	}
+	out.SystemUsage = total * uint64(time.Second/proctable.Ticks)
+	out.OnlineCPUs = cpus
+	out.ThrottlingData = mcontainer.ThrottlingData{
+		Periods: s.Periods, ThrottledPeriods: s.Throttled, ThrottledTime: s.ThrottledTime,
+	}
+}
+
+func fillMemory(out *mcontainer.MemoryStats, s cgroups.MemoryStats, machine uint64) {
+	out.Usage, out.MaxUsage, out.Failcnt, out.Stats = s.Usage, s.Peak, s.Failures, s.Detail
+	out.Limit = min(s.Limit, machine)
+}
+
+// limited shows an unlimited value as 0, as Docker does for pids.
+func limited(n uint64) uint64 {
+	if n == cgroups.Unlimited {
+		return 0
+	}
+	return n
+}
+
+func entries(list []cgroups.IOEntry) []mcontainer.BlkioStatEntry {
+	out := make([]mcontainer.BlkioStatEntry, 0, len(list))
+	for _, s := range list {
+		out = append(out, mcontainer.BlkioStatEntry{Major: s.Major, Minor: s.Minor, Op: strings.ToLower(s.Op), Value: s.Value})
+	}
+	return out
+}
 
 // Top lists a container's processes, seen from the host: nothing runs in the
 // container, so a fake ps there tells nothing.
 func (e *Engine) Top(_ context.Context, ref string) (mcontainer.TopResponse, error) {
+	top := mcontainer.TopResponse{Titles: proctable.Titles(), Processes: [][]string{}}
 	c, err := e.records.Get(ref)
 	if err != nil {
-		return mcontainer.TopResponse{}, err
+		return top, err
 	}
 	p, err := e.liveOf(c).running(c.Record().Name)
 	if err != nil {
-		return mcontainer.TopResponse{}, err
-	}
-	top := mcontainer.TopResponse{
-		Titles:    []string{"UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"},
-		Processes: [][]string{},
+		return top, err
 	}
 	cg := p.Cgroup()
 	if cg == nil {
@@ -40,140 +92,6 @@ func (e *Engine) Top(_ context.Context, ref string) (mcontainer.TopResponse, err
 	if err != nil {
 		return top, err
 	}
-	boot := bootTime()
-	for i, pid := range pids {
-		if i == maxTop {
-			break
-		}
-		if row, ok := topRow(pid, boot); ok {
-			top.Processes = append(top.Processes, row)
-		}
-	}
+	top.Processes = proctable.Rows(pids)
 	return top, nil
-}
-
-// ticks is USER_HZ, in which /proc counts time (100 on all architectures of Linux).
-const ticks = 100
-
-// topRow reads /proc/PID; false if the process has ended.
-func topRow(pid int, boot time.Time) ([]string, bool) {
-	dir := "/proc/" + strconv.Itoa(pid)
-	stat, err := readShort(dir + "/stat")
-	if err != nil {
-		return nil, false
-	}
-	// The name, in parentheses, may contain anything: fields follow the last ")".
-	open, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
-	if open < 0 || end < open {
-		return nil, false
-	}
-	f := strings.Fields(stat[end+1:])
-	if len(f) < 20 {
-		return nil, false
-	}
-	number := func(i int) int64 {
-		n, _ := strconv.ParseInt(f[i], 10, 64) // the kernel writes numbers
-		return n
-	}
-	started := boot.Add(time.Duration(number(19)) * time.Second / ticks)
-	cpu := time.Duration(number(11)+number(12)) * time.Second / ticks
-	load := int64(0)
-	if lived := time.Since(started); lived > 0 {
-		load = int64(100 * cpu / lived)
-	}
-	cmd, err := readShort(dir + "/cmdline")
-	if err != nil {
-		return nil, false
-	}
-	if cmd = strings.TrimSpace(strings.ReplaceAll(cmd, "\x00", " ")); cmd == "" {
-		cmd = "[" + stat[open+1:end] + "]"
-	}
-	secs := int(cpu.Seconds())
-	return []string{
-		ownerOf(dir), strconv.Itoa(pid), f[1], strconv.FormatInt(load, 10), started.Format("15:04"), ttyName(number(4)),
-		fmt.Sprintf("%02d:%02d:%02d", secs/3600, secs/60%60, secs%60), cmd,
-	}, true
-}
-
-// ownerOf is the effective user id, a number: names are the host's, and a
-// container's ids have none there.
-func ownerOf(dir string) string {
-	status, err := readShort(dir + "/status")
-	if err != nil {
-		return "?"
-	}
-	for line := range strings.Lines(status) {
-		if rest, ok := strings.CutPrefix(line, "Uid:"); ok {
-			if f := strings.Fields(rest); len(f) > 1 {
-				return f[1]
-			}
-		}
-	}
-	return "?"
-}
-
-// ttyName names a pseudo terminal by its device number (proc(5), tty_nr).
-func ttyName(nr int64) string {
-	major, minor := nr>>8&0xfff, nr&0xff|nr>>12&0xfff00
-	if major >= 136 && major <= 143 {
-		return fmt.Sprintf("pts/%d", (major-136)*256+minor)
-	}
-	return "?"
-}
-
-func readShort(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 4096))
-	return string(data), err
-}
-
-// bootTime is the btime of /proc/stat; the zero time if it is not there.
-func bootTime() time.Time {
-	sec, _, _ := procStat() // shown times only
-	return time.Unix(sec, 0)
-}
-
-// procStat reads from /proc/stat the boot time, the ticks of all processors
-// together and their number.
-func procStat() (boot int64, total uint64, cpus uint32) {
-	f, err := os.Open("/proc/stat")
-	if err != nil {
-		return 0, 0, 0
-	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20) // the line of interrupts is long
-	for s.Scan() {
-		fields := strings.Fields(s.Text())
-		switch {
-		case len(fields) > 7 && fields[0] == "cpu":
-			for _, v := range fields[1:8] {
-				n, _ := strconv.ParseUint(v, 10, 64) // the kernel writes numbers
-				total += n
-			}
-		case len(fields) > 1 && fields[0] == "btime":
-			boot, _ = strconv.ParseInt(fields[1], 10, 64)
-		case len(fields) > 0 && strings.HasPrefix(fields[0], "cpu"):
-			cpus++
-		}
-	}
-	return boot, total, cpus
-}
-
-// osName is the distribution's name for itself.
-func osName() string {
-	data, err := readShort(filepath.Join("/etc", "os-release"))
-	if err != nil {
-		return "Linux"
-	}
-	for line := range strings.Lines(data) {
-		if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
-			return strings.Trim(strings.TrimSpace(v), `"'`)
-		}
-	}
-	return "Linux"
 }

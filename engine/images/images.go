@@ -1,19 +1,104 @@
-package engine
+// Package images is the engine's verbs over images: the words of Docker's API
+// around the image store.
+//
+// Level: L3, a subroom of engine.
+// Owns: when images may be deleted; the embedded image's first use.
+// May import: image, snapshot, events, engine/filter.
+// Must not know: containers, but for the question which images they use.
+package images
 
 import (
 	"context"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
+	"berth/engine/filter"
+	"berth/events"
 	"berth/image"
 	"berth/registry/credential"
+	"berth/snapshot"
+
+	"github.com/containerd/errdefs"
 
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
-	"github.com/moby/moby/api/types/events"
+	mevents "github.com/moby/moby/api/types/events"
 	mimage "github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/registry"
 	"github.com/opencontainers/go-digest"
 )
+
+// Store is the image store with what its verbs need beside it. Its methods are
+// the engine's.
+type Store struct {
+	c Config
+	// use is held for reading while an image becomes a container's and for
+	// writing while images or layers are deleted. It comes before all locks.
+	use sync.RWMutex
+}
+
+// Config is what the verbs need.
+type Config struct {
+	Images    *image.Store
+	Snapshots snapshot.Snapshotter
+	Bus       *events.Bus
+	// Embedded opens the archive of the image inside the binary.
+	Embedded func() (io.ReadCloser, error)
+	// InUse says which image ids and chain ids containers need.
+	InUse func() func(digest.Digest) bool
+	// Using counts the containers of each image id.
+	Using func() map[string]int64
+}
+
+// New returns the verbs over images.
+func New(c Config) *Store { return &Store{c: c} }
+
+// Hold keeps all images from being deleted until release.
+func (s *Store) Hold() (release func()) {
+	s.use.RLock()
+	return s.use.RUnlock
+}
+
+// Find finds an image by name or id and loads the embedded one on demand. Call
+// it while images are held.
+func (s *Store) Find(ctx context.Context, ref string) (image.Image, error) {
+	img, err := s.c.Images.Get(ref)
+	if !errdefs.IsNotFound(err) {
+		return img, err
+	}
+	if parsed, perr := image.ParseReference(ref); perr == nil && parsed.Embedded() {
+		if err := s.loadEmbedded(ctx); err != nil {
+			return image.Image{}, err
+		}
+		img, err = s.c.Images.Get(ref)
+	}
+	return img, explain(ref, err)
+}
+
+// explain uses Docker's words for an image that is not there: its client then
+// pulls.
+func explain(ref string, err error) error {
+	if errdefs.IsNotFound(err) {
+		return errdefs.ErrNotFound.WithMessage("No such image: " + ref[:min(len(ref), 200)])
+	}
+	return err
+}
+
+// PullOptions say what to pull.
+type PullOptions struct {
+	Ref, Platform string
+	// Auth is the user's login; nil: what the daemon's configuration says.
+	Auth *registry.AuthConfig
+}
+
+// Progress is one line of a progress display.
+type Progress struct {
+	// ID is a layer's short digest, or empty.
+	ID             string
+	Status         string
+	Current, Total int64
+}
 
 // layerWords are the words of Docker's progress display.
 func layerWords(s image.Status) string {
@@ -34,23 +119,23 @@ func layerWords(s image.Status) string {
 	return string(s)
 }
 
-func tellLayers(tell func(ImageProgress)) func(image.Progress) {
+func tellLayers(tell func(Progress)) func(image.Progress) {
 	return func(p image.Progress) {
 		id := p.Layer.Encoded()
-		tell(ImageProgress{ID: id[:min(len(id), 12)], Status: layerWords(p.Status), Current: p.Current, Total: p.Total})
+		tell(Progress{ID: id[:min(len(id), 12)], Status: layerWords(p.Status), Current: p.Current, Total: p.Total})
 	}
 }
 
 // ImagePull pulls an image and tells its progress.
-func (e *Engine) ImagePull(ctx context.Context, o PullOptions, tell func(ImageProgress)) error {
+func (s *Store) ImagePull(ctx context.Context, o PullOptions, tell func(Progress)) error {
 	ref, err := image.ParseReference(o.Ref)
 	if err != nil {
 		return err
 	}
 	if ref.Embedded() {
-		e.images.RLock()
-		defer e.images.RUnlock()
-		return e.loadEmbedded(ctx)
+		s.use.RLock()
+		defer s.use.RUnlock()
+		return s.loadEmbedded(ctx)
 	}
 	opts := image.PullOptions{Platform: o.Platform, Progress: tellLayers(tell)}
 	if a := o.Auth; a != nil && (a.Username != "" || a.IdentityToken != "") {
@@ -59,54 +144,55 @@ func (e *Engine) ImagePull(ctx context.Context, o PullOptions, tell func(ImagePr
 			opts.Auth = &credential.Credential{Secret: a.IdentityToken}
 		}
 	}
-	img, err := e.Images.Pull(ctx, ref, opts)
+	img, err := s.c.Images.Pull(ctx, ref, opts)
 	if err != nil {
 		return err
 	}
 	for _, d := range img.Digests {
 		if _, sum, ok := strings.Cut(d, "@"); ok {
-			tell(ImageProgress{Status: "Digest: " + sum})
+			tell(Progress{Status: "Digest: " + sum})
 			break
 		}
 	}
-	e.publishImage(events.ActionPull, ref.Familiar())
+	s.publish(mevents.ActionPull, ref.Familiar())
 	return nil
 }
 
 // ImageLoad reads an archive and returns the names of what it held.
-func (e *Engine) ImageLoad(ctx context.Context, archive io.Reader, tell func(ImageProgress)) ([]string, error) {
-	loaded, err := e.Images.Load(ctx, archive, image.LoadOptions{Progress: tellLayers(tell)})
+func (s *Store) ImageLoad(ctx context.Context, archive io.Reader, tell func(Progress)) ([]string, error) {
+	loaded, err := s.c.Images.Load(ctx, archive, image.LoadOptions{Progress: tellLayers(tell)})
 	var names []string
 	for _, img := range loaded {
 		if len(img.Names) == 0 {
 			names = append(names, img.ID.String())
 		}
 		names = append(names, img.Names...)
-		e.publishImage(events.ActionLoad, img.ID.String())
+		s.publish(mevents.ActionLoad, img.ID.String())
 	}
 	return names, err
 }
 
 // loadEmbedded loads the image inside the binary.
-func (e *Engine) loadEmbedded(ctx context.Context) error {
-	archive, err := e.Embedded()
+func (s *Store) loadEmbedded(ctx context.Context) error {
+	archive, err := s.c.Embedded()
 	if err != nil {
 		return err
 	}
 	defer archive.Close()
-	_, err = e.Images.Load(ctx, archive, image.LoadOptions{})
+	_, err = s.c.Images.Load(ctx, archive, image.LoadOptions{})
 	return err
 }
 
-func (e *Engine) publishImage(action events.Action, name string) {
-	e.bus.Publish(events.Message{
-		Type: events.ImageEventType, Action: action,
-		Actor: events.Actor{ID: name, Attributes: map[string]string{"name": name}},
+func (s *Store) publish(action mevents.Action, name string) {
+	s.c.Bus.Publish(mevents.Message{
+		Type: mevents.ImageEventType, Action: action,
+		Actor: mevents.Actor{ID: name, Attributes: map[string]string{"name": name}},
 	})
 }
 
-func (e *Engine) imageSize(id string) int64 {
-	img, err := e.Images.Get(id)
+// Size is the space an image takes; 0 if it is gone.
+func (s *Store) Size(id string) int64 {
+	img, err := s.c.Images.Get(id)
 	if err != nil {
 		return 0 // it was removed by force
 	}
@@ -114,21 +200,18 @@ func (e *Engine) imageSize(id string) int64 {
 }
 
 // ImageList returns the images, newest first.
-func (e *Engine) ImageList(_ context.Context, f Filters) ([]mimage.Summary, error) {
-	if err := f.check("reference", "label", "dangling", "before", "since"); err != nil {
+func (s *Store) ImageList(_ context.Context, f filter.Set) ([]mimage.Summary, error) {
+	if err := f.Check("reference", "label", "dangling", "before", "since"); err != nil {
 		return nil, err
 	}
 	if len(f["before"]) > 0 || len(f["since"]) > 0 {
-		return nil, invalid("the filters before and since are not supported for images")
+		return nil, errdefs.ErrInvalidArgument.WithMessage("the filters before and since are not supported for images")
 	}
-	images, err := e.Images.List()
+	images, err := s.c.Images.List()
 	if err != nil {
 		return nil, err
 	}
-	using := map[string]int64{}
-	for _, c := range e.records.List() {
-		using[c.Record().Image]++
-	}
+	using := s.c.Using()
 	list := []mimage.Summary{}
 	for _, img := range images {
 		dangling := "false"
@@ -169,7 +252,7 @@ func matchReference(want, names []string) bool {
 	for _, w := range want {
 		for _, n := range names {
 			repo := n[:max(strings.LastIndex(n, ":"), 0)]
-			if w == n || w == repo || globMatch(w, n) || globMatch(w, repo) {
+			if w == n || w == repo || filter.Glob(w, n) || filter.Glob(w, repo) {
 				return true
 			}
 		}
@@ -178,8 +261,8 @@ func matchReference(want, names []string) bool {
 }
 
 // ImageInspect tells everything about an image.
-func (e *Engine) ImageInspect(_ context.Context, ref string) (mimage.InspectResponse, error) {
-	img, err := e.getImage(ref)
+func (s *Store) ImageInspect(_ context.Context, ref string) (mimage.InspectResponse, error) {
+	img, err := s.get(ref)
 	if err != nil {
 		return mimage.InspectResponse{}, err
 	}
@@ -199,18 +282,18 @@ func (e *Engine) ImageInspect(_ context.Context, ref string) (mimage.InspectResp
 	return info, nil
 }
 
-// getImage finds an image, in Docker's words if there is none.
-func (e *Engine) getImage(ref string) (image.Image, error) {
-	img, err := e.Images.Get(ref)
+// get finds an image, in Docker's words if there is none.
+func (s *Store) get(ref string) (image.Image, error) {
+	img, err := s.c.Images.Get(ref)
 	if err != nil {
-		return img, imageError(ref, err)
+		return img, explain(ref, err)
 	}
 	return img, nil
 }
 
 // ImageHistory lists how an image was made, newest step first.
-func (e *Engine) ImageHistory(_ context.Context, ref string) ([]mimage.HistoryResponseItem, error) {
-	img, err := e.getImage(ref)
+func (s *Store) ImageHistory(_ context.Context, ref string) ([]mimage.HistoryResponseItem, error) {
+	img, err := s.get(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +305,7 @@ func (e *Engine) ImageHistory(_ context.Context, ref string) ([]mimage.HistoryRe
 			item.Created = h.Created.Unix()
 		}
 		if !h.EmptyLayer && layer < len(img.Chain) {
-			if n, err := e.Snapshots.Size(img.Chain[layer]); err == nil {
+			if n, err := s.c.Snapshots.Size(img.Chain[layer]); err == nil {
 				item.Size = n
 			}
 			layer++
@@ -236,73 +319,59 @@ func (e *Engine) ImageHistory(_ context.Context, ref string) ([]mimage.HistoryRe
 }
 
 // ImageTag gives an image another name.
-func (e *Engine) ImageTag(_ context.Context, source, target string) error {
-	if err := e.Images.Tag(source, target); err != nil {
-		return imageError(source, err)
+func (s *Store) ImageTag(_ context.Context, source, target string) error {
+	if err := s.c.Images.Tag(source, target); err != nil {
+		return explain(source, err)
 	}
-	e.publishImage(events.ActionTag, target)
+	s.publish(mevents.ActionTag, target)
 	return nil
 }
 
 // ImageRemove takes a name away, and the image with its last one.
-func (e *Engine) ImageRemove(ctx context.Context, ref string, force bool) ([]mimage.DeleteResponse, error) {
-	e.images.Lock()
-	defer e.images.Unlock()
-	removed, err := e.Images.Remove(ctx, ref, image.RemoveOptions{Force: force, InUse: e.imagesInUse()})
+func (s *Store) ImageRemove(ctx context.Context, ref string, force bool) ([]mimage.DeleteResponse, error) {
+	s.use.Lock()
+	defer s.use.Unlock()
+	removed, err := s.c.Images.Remove(ctx, ref, image.RemoveOptions{Force: force, InUse: s.c.InUse()})
 	if err != nil {
-		return nil, imageError(ref, err)
+		return nil, explain(ref, err)
 	}
 	list := []mimage.DeleteResponse{}
 	for _, n := range removed.Untagged {
 		list = append(list, mimage.DeleteResponse{Untagged: n})
-		e.publishImage(events.ActionUnTag, n)
+		s.publish(mevents.ActionUnTag, n)
 	}
 	if removed.Deleted != "" {
 		list = append(list, mimage.DeleteResponse{Deleted: removed.Deleted.String()})
-		e.publishImage(events.ActionDelete, removed.Deleted.String())
+		s.publish(mevents.ActionDelete, removed.Deleted.String())
 	}
 	return list, nil
 }
 
-// imagesInUse says which image ids and chain ids containers need. Call it with
-// images held for writing, so that no container is being created.
-func (e *Engine) imagesInUse() func(digest.Digest) bool {
-	used := map[digest.Digest]bool{}
-	for _, c := range e.records.List() {
-		rec := c.Record()
-		used[digest.Digest(rec.Image)] = true
-		for _, l := range rec.Layers {
-			used[digest.Digest(l)] = true
-		}
-	}
-	return func(d digest.Digest) bool { return used[d] }
-}
-
 // ImagePrune removes images without a name, or with dangling=false all that no
 // container uses.
-func (e *Engine) ImagePrune(ctx context.Context, f Filters) (mimage.PruneReport, error) {
+func (s *Store) ImagePrune(ctx context.Context, f filter.Set) (mimage.PruneReport, error) {
 	report := mimage.PruneReport{ImagesDeleted: []mimage.DeleteResponse{}}
-	if err := f.check("dangling", "label", "until"); err != nil {
+	if err := f.Check("dangling", "label", "until"); err != nil {
 		return report, err
 	}
-	before, err := f.until()
+	before, err := f.Until()
 	if err != nil {
 		return report, err
 	}
-	e.images.Lock()
-	defer e.images.Unlock()
-	images, err := e.Images.List()
+	s.use.Lock()
+	defer s.use.Unlock()
+	images, err := s.c.Images.List()
 	if err != nil {
 		return report, err
 	}
-	inUse := e.imagesInUse()
+	inUse := s.c.InUse()
 	onlyDangling := f.Match("dangling", "true", "1")
 	for _, img := range images {
 		if inUse(img.ID) || onlyDangling && len(img.Names) > 0 || !f.MatchLabels(img.Config.Config.Labels) ||
 			!before.IsZero() && created(img).After(before) {
 			continue
 		}
-		removed, err := e.Images.Remove(ctx, img.ID.String(), image.RemoveOptions{Force: true, InUse: inUse})
+		removed, err := s.c.Images.Remove(ctx, img.ID.String(), image.RemoveOptions{Force: true, InUse: inUse})
 		if err != nil {
 			return report, err
 		}
@@ -312,6 +381,6 @@ func (e *Engine) ImagePrune(ctx context.Context, f Filters) (mimage.PruneReport,
 		report.ImagesDeleted = append(report.ImagesDeleted, mimage.DeleteResponse{Deleted: img.ID.String()})
 		report.SpaceReclaimed += uint64(max(img.Size, 0))
 	}
-	_, err = e.Images.Sweep(ctx, inUse)
+	_, err = s.c.Images.Sweep(ctx, inUse)
 	return report, err
 }

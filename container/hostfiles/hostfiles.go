@@ -1,4 +1,11 @@
-package engine
+// Package hostfiles writes the files that are bound over an image's: hostname,
+// hosts and resolv.conf.
+//
+// Level: L2, a subroom of container.
+// Owns: their content.
+// May import: moby/moby/api.
+// Must not know: how they are mounted.
+package hostfiles
 
 import (
 	"bytes"
@@ -10,17 +17,15 @@ import (
 	"path/filepath"
 	"strings"
 
-	"berth/spec"
-
+	"github.com/containerd/errdefs"
 	mcontainer "github.com/moby/moby/api/types/container"
 )
 
 // maxHostFile bounds what is copied of the host's /etc/hosts and resolv.conf.
 const maxHostFile = 64 << 10
 
-// writeFiles writes hostname, hosts and resolv.conf, which are bound over the
-// image's.
-func writeFiles(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig) error {
+// Write writes the three files into dir, the directory of container id.
+func Write(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig) error {
 	name := c.Hostname
 	if name == "" {
 		name = id[:12]
@@ -44,13 +49,6 @@ func writeFiles(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig) 
 		}
 	}
 	return nil
-}
-
-func filesOf(dir string, h *mcontainer.HostConfig) spec.Files {
-	f := spec.Files{
-		Hosts: filepath.Join(dir, "hosts"), Hostname: filepath.Join(dir, "hostname"), ResolvConf: filepath.Join(dir, "resolv.conf"),
-	}
-	return f
 }
 
 func hostsFile(name, domain string, h *mcontainer.HostConfig) ([]byte, error) {
@@ -132,4 +130,8 @@ func readHostFile(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return data, nil
+}
+
+func invalid(format string, args ...any) error {
+	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
 }
