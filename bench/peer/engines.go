@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +43,7 @@ func Docker(ctx context.Context, d Dirs, archive string) (*Engine, error) {
 		return nil, err
 	}
 	socket := "unix://" + filepath.Join(d.Run, "docker.sock")
-	e := &Engine{Name: "docker", Image: "toolbox:latest"}
+	e := &Engine{Name: "docker"}
 	e.argv = []string{client, "--host", socket}
 	e.env = []string{"DOCKER_CONFIG=" + filepath.Join(d.Store, "client"), "DOCKER_CONTEXT=", "DOCKER_HOST="}
 	e.leaveNoCgroup("docker")
@@ -56,7 +57,7 @@ func Docker(ctx context.Context, d Dirs, archive string) (*Engine, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	e.Daemons = append(e.Daemons, childrenOf(daemon.Process.Pid)...) // its containerd
-	if _, err := e.Output("load", "--input", archive); err != nil {
+	if err := e.load(archive); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e.identify()
@@ -68,7 +69,7 @@ func Podman(_ context.Context, d Dirs, archive string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Name: "podman", Image: "docker.io/library/toolbox:latest"}
+	e := &Engine{Name: "podman"}
 	// Podman raises the limits of open files and processes, which not every root may.
 	e.run = []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}
 	e.argv = []string{
@@ -87,10 +88,24 @@ func Podman(_ context.Context, d Dirs, archive string) (*Engine, error) {
 		_, err := e.Output("rm", "--all", "--force", "--time", "0")
 		return err
 	})
-	if _, err := e.Output("load", "--input", archive); err != nil {
+	if err := e.load(archive); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e.identify()
+}
+
+// load takes the image and learns how the engine calls it.
+func (e *Engine) load(archive string) error {
+	out, err := e.Output("load", "--input", archive)
+	if err != nil {
+		return err
+	}
+	_, name, ok := strings.Cut(out, "Loaded image: ")
+	if !ok {
+		return fmt.Errorf("%s load: unknown answer %q", e.Name, out)
+	}
+	e.Image, _, _ = strings.Cut(name, "\n")
+	return nil
 }
 
 // identify asks for the version.
