@@ -31,7 +31,7 @@ const (
 	defaultMaxEntries = 4 << 20
 	defaultMaxSize    = 1 << 40
 	// copyBuffer is the size of the one buffer that file content passes.
-	copyBuffer = 256 << 10
+	copyBuffer = 32 << 10
 	// maxImplicit bounds the memory, in bytes of names, for Result.Implicit.
 	maxImplicit = 16 << 20
 )

@@ -27,6 +27,9 @@ const (
 	// chunkSize and chunks bound what is read ahead, in bytes and number.
 	chunkSize = 256 << 10
 	chunks    = 4
+	// inputSize is read of the source at a time: little enough to stay in the
+	// processor's cache until it is written.
+	inputSize = 64 << 10
 	// maxWindow bounds the memory of the zstd decoder: what the zstd command
 	// accepts without --long=31.
 	maxWindow = 128 << 20
@@ -37,13 +40,14 @@ const (
 )
 
 // Decompress returns the plain content of r, whose compression it knows by the
-// first bytes. A goroutine decompresses ahead of the reader; Close ends and
-// joins it, and so waits for a Read of r that is under way: end that first (a
-// network read by its context) if it may take long. r is not closed. A stream
-// that swells beyond all sense is an errdefs.ErrResourceExhausted.
+// first bytes. Unless it is plain, a goroutine decompresses ahead of the
+// reader; Close ends and joins it, and so waits for a Read of r that is under
+// way: end that first (a network read by its context) if it may take long. r
+// is not closed. A stream that swells beyond all sense is an
+// errdefs.ErrResourceExhausted.
 func Decompress(r io.Reader) (io.ReadCloser, Kind, error) {
 	in := &counter{r: r}
-	br := bufio.NewReaderSize(in, chunkSize)
+	br := bufio.NewReaderSize(in, inputSize)
 	magic, err := br.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, "", fmt.Errorf("read layer: %w", err)
@@ -66,7 +70,7 @@ func Decompress(r io.Reader) (io.ReadCloser, Kind, error) {
 	case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")), bytes.HasPrefix(magic, []byte("BZh")):
 		return nil, "", refuse("layer is compressed with xz or bzip2, which image layers cannot be: use gzip or zstd")
 	}
-	return newAhead(br, func() {}, in, Plain), Plain, nil
+	return io.NopCloser(br), Plain, nil // nothing to compute ahead
 }
 
 // isSkippable tells whether a zstd skippable frame starts here, as in layers
@@ -117,7 +121,7 @@ func (a *ahead) fill(ctx context.Context, z io.Reader, in *counter, kind Kind) e
 		}
 		n, err := readFull(z, buf[:chunkSize])
 		out += int64(n)
-		if kind != Plain && out > freeOutput && out/maxRatio > in.n {
+		if out > freeOutput && out/maxRatio > in.n {
 			return limit("layer swells from %d to more than %d bytes: a decompression bomb", in.n, out)
 		}
 		select {
