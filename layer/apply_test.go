@@ -417,6 +417,18 @@ func TestApplyParents(t *testing.T) {
 	}
 }
 
+func TestApplyParentIsSetGroupID(t *testing.T) {
+	testutil.RequireRoot(t)
+	parent := dirEntry("s", 0o2775)
+	parent.Gid = 50
+	dir, _ := apply(t, parent, file("s/f", ""), file("s/implicit/f", ""), dirEntry("s/d", 0o755), symlink("s/l", "f"))
+	for name, mode := range map[string]uint32{"s/f": 0o644, "s/implicit": 0o755, "s/d": 0o755, "s/l": 0o777} {
+		if st := stat(t, dir, name); st.GID != 0 || st.Mode&0o7777 != mode {
+			t.Errorf("%s: group %d, mode %o, want 0, %o", name, st.GID, st.Mode&0o7777, mode)
+		}
+	}
+}
+
 func TestApplyRootEntry(t *testing.T) {
 	testutil.RequireRoot(t)
 	for _, name := range []string{".", "./", "/", "//"} {

@@ -110,7 +110,8 @@ func (x *extractor) makeImplicit(parent *dir, base string) (*dir, error) {
 		return nil, err
 	}
 	x.implicit[path] = struct{}{}
-	return d, linux.Chmod(d.f, 0o755)
+	// A set-group-id parent hands down its group.
+	return d, errors.Join(linux.ChownAt(d.f, "", 0, 0), linux.Chmod(d.f, 0o755))
 }
 
 // makeDir makes and opens a directory, in place of whatever had the name.
