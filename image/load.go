@@ -37,7 +37,8 @@ type LoadOptions struct {
 // Load reads an archive with one or more images, an OCI image layout or what
 // docker save writes (old or new), plain, gzip or zstd, and unpacks them. It
 // returns the images in the archive's order. r is spooled to the content
-// store's disk, not to memory. ErrInvalidArgument if it is no such archive or
+// store's disk, not to memory. The Names of what it returns are those of the
+// archive, the Digests none. ErrInvalidArgument if it is no such archive or
 // breaks a rule, ErrResourceExhausted if the disk is full; images before the
 // bad one are loaded then.
 func (s *Store) Load(ctx context.Context, r io.Reader, opts LoadOptions) (_ []Image, err error) {
@@ -324,7 +325,13 @@ func (l *load) install(ctx context.Context, found loadable) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("load %s: %w", found.title(), err)
 	}
-	return l.store.image(found.doc.Config.Digest)
+	img, err := l.store.image(found.doc.Config.Digest)
+	img.Names, img.Digests = nil, nil
+	for _, n := range found.names {
+		img.Names = append(img.Names, n.Familiar())
+	}
+	slices.Sort(img.Names)
+	return img, err
 }
 
 // commit makes a blob of a spooled file. One file may be several layers.

@@ -41,7 +41,11 @@ func blobCount(t testing.TB, s *Store) int {
 
 func TestGet(t *testing.T) {
 	s, _ := newStore(t)
+	loadImage(t, s, makeImage(t, "a"), "debian:old")
 	a := loadImage(t, s, makeImage(t, "a"), "debian:12", "team/app:1")
+	if !slices.Equal(a.Names, []string{"debian:12", "team/app:1"}) {
+		t.Errorf("load returned the names %v, want only the archive's", a.Names)
+	}
 	b := loadImage(t, s, makeImage(t, "b"), "debian:13")
 	// A name of hexadecimal digits goes before an id that starts so.
 	hex := b.ID.Encoded()[:8]

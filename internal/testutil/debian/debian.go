@@ -1,7 +1,7 @@
 // Package debian makes an image of a real Debian root file system, for tests.
 //
 // Level: L0, imported by tests only.
-// Owns: the files debian-12-ARCH* under $BERTH_TEST_CACHE (/var/cache/berth-test).
+// Owns: the files debian-12-* under $BERTH_TEST_CACHE (/var/cache/berth-test).
 // May import: the standard library, internal/testutil.
 // Must not know: how berth loads or pulls it.
 package debian
@@ -27,10 +27,10 @@ import (
 )
 
 // Archive returns the path of a docker archive (docker save) that holds
-// debian:12 for this machine: one layer, debootstrap's minbase. The first call
-// on a machine takes half a minute and needs a Debian mirror; the file is kept
-// for the others. It needs root (RequireRoot), and fails the test if
-// debootstrap is not installed.
+// debian:12 for this machine: one layer, debootstrap's minbase and procps (for
+// ps). The first call on a machine takes half a minute and needs a Debian
+// mirror; the file is kept for the others. It needs root (RequireRoot), and
+// fails the test if debootstrap is not installed.
 func Archive(t testing.TB) string {
 	t.Helper()
 	testutil.RequireRoot(t)
@@ -38,7 +38,7 @@ func Archive(t testing.TB) string {
 	if dir == "" {
 		dir = "/var/cache/berth-test"
 	}
-	path := filepath.Join(dir, "debian-12-"+runtime.GOARCH+".tar")
+	path := filepath.Join(dir, "debian-12-procps-"+runtime.GOARCH+".tar")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func build(path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	root, layer := filepath.Join(work, "root"), filepath.Join(work, "layer.tar")
-	out, err := exec.Command("debootstrap", "--variant=minbase", "bookworm", root).CombinedOutput()
+	out, err := exec.Command("debootstrap", "--variant=minbase", "--include=procps", "bookworm", root).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("debootstrap: %w: %s", err, out)
 	}
@@ -107,7 +107,7 @@ func archive(path, layer string) (err error) {
 		"architecture": runtime.GOARCH, "os": "linux", "created": time.Now().UTC(),
 		"config":  object{"Env": []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, "Cmd": []string{"bash"}},
 		"rootfs":  object{"type": "layers", "diff_ids": []string{diffID}},
-		"history": []object{{"created": time.Now().UTC(), "created_by": "debootstrap --variant=minbase bookworm"}},
+		"history": []object{{"created": time.Now().UTC(), "created_by": "debootstrap --variant=minbase --include=procps bookworm"}},
 	})
 	if err != nil {
 		return err
