@@ -354,3 +354,31 @@ done; done`)
 	}
 	collect(t, c.Process).lacks(t, "SAW")
 }
+
+// TestSecurity25NoAbstractSockets looks for sockets of berth's own from a
+// container on the host's network: it has none without a path (CVE-2020-15257).
+func TestSecurity25NoAbstractSockets(t *testing.T) {
+	testutil.RequireRoot(t)
+	before, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, line := range strings.Split(string(before), "\n") {
+		known[line[strings.LastIndex(line, " ")+1:]] = true
+	}
+	b := newBox(t, "sleep 1000")
+	b.host.NetworkMode = "host"
+	b.config.Tty = true
+	if _, err := b.start(); err != nil {
+		t.Fatal(err)
+	}
+	r := b.mustExec("cat /proc/net/unix", func(p *specs.Process) { p.Terminal = true })
+	r.want(t, 0, "RefCount")
+	for _, line := range strings.Split(r.out, "\n") {
+		name := strings.TrimSpace(line[strings.LastIndex(line, " ")+1:])
+		if strings.HasPrefix(name, "@") && strings.Contains(name, "berth") && !known[name] {
+			t.Errorf("abstract socket %s", name)
+		}
+	}
+}
