@@ -176,7 +176,9 @@ func (p *pull) config(ctx context.Context, found *opened) error {
 
 // layer makes a layer's blob be here, whole and verified.
 func (p *pull) layer(ctx context.Context, desc ocispec.Descriptor) error {
+	fetched := false
 	err := p.blob(ctx, desc, func(from int64) func(int) {
+		fetched = true
 		return p.report.counter(desc.Digest, StatusDownloading, from, desc.Size)
 	})
 	var wrong *content.DigestError
@@ -186,7 +188,9 @@ func (p *pull) layer(ctx context.Context, desc ocispec.Descriptor) error {
 	if err != nil {
 		return err
 	}
-	p.report.tell(Progress{Layer: desc.Digest, Status: StatusDownloaded})
+	if fetched {
+		p.report.tell(Progress{Layer: desc.Digest, Status: StatusDownloaded})
+	}
 	return nil
 }
 

@@ -54,6 +54,15 @@ func TestPullAndGet(t *testing.T) {
 	if done != 3 {
 		t.Errorf("%d layers reported done, want 3: %v", done, seen)
 	}
+	seen = nil
+	if _, err := s.Pull(t.Context(), ref, PullOptions{Progress: func(p Progress) { seen = append(seen, p) }}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range seen {
+		if p.Status != StatusWaiting && p.Status != StatusExists {
+			t.Errorf("second pull: %+v, want that all exists", p)
+		}
+	}
 	for _, name := range []string{ref.String(), got.ID.String(), got.ID.Encoded(), got.ID.Encoded()[:12], got.Digests[0]} {
 		again, err := s.Get(name)
 		if err != nil {

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"berth/internal/fault"
@@ -67,8 +68,10 @@ func (s *Store) Remove(ctx context.Context, ref string, opts RemoveOptions) (Rem
 		return out, nil
 	}
 	out.Deleted = id
-	_, err = s.Sweep(ctx, opts.InUse)
-	return out, err
+	if _, err = s.Sweep(ctx, opts.InUse); err != nil {
+		return out, fmt.Errorf("image %q is removed, but its space is not free: %w", ref, err)
+	}
+	return out, nil
 }
 
 // leaving picks the descriptors that go when an image is removed by name: that
