@@ -317,3 +317,18 @@ func BenchmarkBuild(b *testing.B) {
 		}
 	}
 }
+
+// TestHostsDevices has a mount that takes the place of several of berth's own.
+func TestHostsDevices(t *testing.T) {
+	in := testInput()
+	in.HostConfig.Binds = []string{"/dev:/dev"}
+	s, err := Build(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range s.Mounts {
+		if strings.HasPrefix(m.Destination, "/dev") && m.Source != "/dev" {
+			t.Errorf("%s is mounted at %s besides the host's /dev", m.Type, m.Destination)
+		}
+	}
+}

@@ -28,12 +28,13 @@ func (b *builder) setMounts() error {
 	if err != nil {
 		return err
 	}
-	asked := func(dest string) bool {
+	asked := func(own specs.Mount) bool {
 		return slices.ContainsFunc(mounts, func(m Mount) bool {
-			return m.Target == dest || m.Target == "/dev" && strings.HasPrefix(dest, "/dev/")
+			return m.Target == own.Destination || m.Target == "/dev" && strings.HasPrefix(own.Destination, "/dev/")
 		})
 	}
-	all := slices.DeleteFunc(append(kernel, b.fileMounts()...), func(m specs.Mount) bool { return asked(m.Destination) })
+	kernel = slices.DeleteFunc(kernel, asked)
+	all := append(kernel, slices.DeleteFunc(b.fileMounts(), asked)...)
 	if b.HostConfig.ReadonlyRootfs {
 		for i, m := range all {
 			if m.Type == "bind" && !slices.Contains(m.Options, "ro") {
