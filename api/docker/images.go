@@ -55,9 +55,15 @@ func (s *Server) imagePull(w http.ResponseWriter, r *http.Request, _ vars) error
 		return q.err
 	}
 	p := newProgress(w)
-	err := s.backend.ImagePull(r.Context(), o, func(m engine.ImageProgress) { p.send(progressMessage(m)) })
+	status := "Status: Image is up to date for "
+	err := s.backend.ImagePull(r.Context(), o, func(m engine.ImageProgress) {
+		if m.Total > 0 { // bytes are counted only of what was not here
+			status = "Status: Downloaded newer image for "
+		}
+		p.send(progressMessage(m))
+	})
 	if err == nil {
-		p.send(jsonstream.Message{Status: "Status: Image is up to date for " + o.Ref})
+		p.send(jsonstream.Message{Status: status + o.Ref})
 	}
 	return p.end(err)
 }
