@@ -211,7 +211,7 @@ func (s *starting) launch(ctx context.Context, undo *cleanup.Stack) (err error) 
 		ConsoleWidth: uint16(s.rec.HostConfig.ConsoleSize[1]), ConsoleHeight: uint16(s.rec.HostConfig.ConsoleSize[0]),
 	})
 	if err != nil {
-		return s.e.bundles.ExplainStart(s.rootfs, s.spec.Process, err)
+		return s.e.bundles.ExplainStart(s.rootfs, s.spec, err)
 	}
 	undo.Add(func() error { return s.proc.Delete(ctx) })
 	return nil

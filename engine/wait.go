@@ -8,9 +8,17 @@ import (
 	mcontainer "github.com/moby/moby/api/types/container"
 )
 
+// WaitResult is Docker's answer to a wait, and what a container that removes
+// itself can tell nobody afterwards.
+type WaitResult struct {
+	mcontainer.WaitResponse
+	// OOMKilled: the kernel killed one of its processes for want of memory.
+	OOMKilled bool `json:",omitempty"`
+}
+
 // Wait registers a wait for a container and returns the function that waits.
 // What happens between both is not missed.
-func (e *Engine) Wait(_ context.Context, ref string, until mcontainer.WaitCondition) (func(context.Context) (mcontainer.WaitResponse, error), error) {
+func (e *Engine) Wait(_ context.Context, ref string, until mcontainer.WaitCondition) (func(context.Context) (WaitResult, error), error) {
 	c, err := e.records.Get(ref)
 	if err != nil {
 		return nil, err
@@ -30,11 +38,14 @@ func (e *Engine) Wait(_ context.Context, ref string, until mcontainer.WaitCondit
 			return ended
 		}
 	}
-	return func(ctx context.Context) (mcontainer.WaitResponse, error) {
+	return func(ctx context.Context) (WaitResult, error) {
 		rec, err := c.WaitFor(ctx, reached)
 		if err != nil {
-			return mcontainer.WaitResponse{}, err
+			return WaitResult{}, err
 		}
-		return mcontainer.WaitResponse{StatusCode: int64(rec.State.ExitCode)}, nil
+		return WaitResult{
+			WaitResponse: mcontainer.WaitResponse{StatusCode: int64(rec.State.ExitCode)},
+			OOMKilled:    rec.State.OOMKilled,
+		}, nil
 	}, nil
 }

@@ -89,7 +89,7 @@ func (s *Server) containerWait(w http.ResponseWriter, r *http.Request, v vars) e
 		if r.Context().Err() != nil {
 			return nil
 		}
-		result = container.WaitResponse{StatusCode: -1, Error: &container.WaitExitError{Message: message(err)}}
+		result.StatusCode, result.Error = -1, &container.WaitExitError{Message: message(err)}
 	}
 	_ = json.NewEncoder(out).Encode(result) // the client may have gone
 	return nil

@@ -46,7 +46,7 @@ type Streams interface {
 	Attach(ctx context.Context, ref string, o engine.AttachOptions) (*engine.Session, error)
 	Resize(ctx context.Context, ref string, height, width uint16) error
 	// Wait registers at once; the function waits.
-	Wait(ctx context.Context, ref string, until container.WaitCondition) (func(context.Context) (container.WaitResponse, error), error)
+	Wait(ctx context.Context, ref string, until container.WaitCondition) (func(context.Context) (engine.WaitResult, error), error)
 	// OpenLogs checks the request; the function streams.
 	OpenLogs(ctx context.Context, ref string, o engine.LogOptions) (*engine.Logs, error)
 }

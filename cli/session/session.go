@@ -23,7 +23,8 @@ type Session struct {
 	// TTY is set when the process has a terminal, so that its output is one raw
 	// stream; otherwise it comes in frames that name stdout or stderr.
 	TTY bool
-	// Keys detach; nil for a process that cannot be detached from.
+	// Keys detach; nil for a process that cannot be detached from. Without TTY the
+	// input is data, which may hold any bytes, so the keys mean nothing there.
 	Keys []byte
 	// Terminal is in raw mode, or nil.
 	Terminal *Terminal
@@ -42,6 +43,10 @@ func (s *Session) Run(ctx context.Context, conn *client.Hijacked) error {
 	closed := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer closed()
 
+	keys := s.Keys
+	if !s.TTY {
+		keys = nil
+	}
 	var work sync.WaitGroup
 	done := make(chan struct{})
 	defer func() {
@@ -63,7 +68,7 @@ func (s *Session) Run(ctx context.Context, conn *client.Hijacked) error {
 		if s.In == nil {
 			return
 		}
-		if err := s.In.copy(conn, s.Keys, done); errors.Is(err, ErrDetached) {
+		if err := s.In.copy(conn, keys, done); errors.Is(err, ErrDetached) {
 			cancel(ErrDetached)
 		}
 		// Any other error means that the process takes no more input; that its

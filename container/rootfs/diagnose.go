@@ -11,8 +11,6 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-
-	"berth/internal/linux"
 )
 
 // CommandError says why a container's command cannot be executed.
@@ -46,25 +44,25 @@ type Command struct {
 // Explain finds out why execve(2) of the command failed with errno. It looks at
 // the file, its interpreter and its loader only now, after the failure: a
 // successful start pays nothing.
-func Explain(root *os.File, c Command, errno error) error {
+func Explain(t Tree, c Command, errno error) error {
 	if c.Name == "" {
 		return notFound("exec: the command is an empty string: executable file not found in $PATH")
 	}
 	name := c.Name
 	if !strings.Contains(name, "/") {
 		var found bool
-		if name, found = lookPath(root, c); !found {
+		if name, found = lookPath(t, c); !found {
 			return notFound("exec: %q: executable file not found in $PATH of the image", c.Name)
 		}
 	} else if !path.IsAbs(name) {
 		name = path.Join(c.Dir, name)
 	}
-	return explainFile(root, name, errno)
+	return explainFile(t, name, errno)
 }
 
 // lookPath finds the first file of that name; one that cannot be executed
 // counts only if there is no other.
-func lookPath(root *os.File, c Command) (string, bool) {
+func lookPath(t Tree, c Command) (string, bool) {
 	fallback := ""
 	for _, dir := range strings.Split(pathOf(c.Env), ":") {
 		if dir == "" {
@@ -74,7 +72,7 @@ func lookPath(root *os.File, c Command) (string, bool) {
 			dir = path.Join(c.Dir, dir)
 		}
 		p := path.Join(dir, c.Name)
-		fi, err := stat(root, p)
+		fi, err := t.stat(p)
 		switch {
 		case err != nil || fi.IsDir():
 		case fi.Mode()&0o111 != 0:
@@ -95,20 +93,11 @@ func pathOf(env []string) string {
 	return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }
 
-func stat(root *os.File, name string) (os.FileInfo, error) {
-	f, err := linux.OpenInRoot(root, name, oPath, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return f.Stat()
-}
-
-func explainFile(root *os.File, name string, errno error) error {
-	fi, err := stat(root, name)
+func explainFile(t Tree, name string, errno error) error {
+	fi, err := t.stat(name)
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return notFound("exec: %q: no such file or directory in the image", name)
+		return notFound("exec: %q: no such file or directory %s", name, t.where(name))
 	case errors.Is(err, syscall.ELOOP):
 		return notExecutable("exec: %q: too many levels of symbolic links", name)
 	case err != nil:
@@ -118,9 +107,9 @@ func explainFile(root *os.File, name string, errno error) error {
 	case !fi.Mode().IsRegular():
 		return notExecutable("exec: %q: permission denied: it is not a regular file", name)
 	case fi.Mode()&0o111 == 0:
-		return notExecutable("exec: %q: permission denied: the file is not executable, chmod +x it in the image", name)
+		return notExecutable("exec: %q: permission denied: the file is not executable, chmod +x it %s", name, t.where(name))
 	}
-	f, err := linux.OpenInRoot(root, name, syscall.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := t.open(name, syscall.O_RDONLY|syscall.O_NONBLOCK)
 	if err != nil {
 		return fmt.Errorf("exec: %w", err)
 	}
@@ -135,9 +124,9 @@ func explainFile(root *os.File, name string, errno error) error {
 	case n == 0:
 		return notExecutable("exec: %q: exec format error: the file is empty", name)
 	case bytes.HasPrefix(head, []byte("#!")):
-		return explainScript(root, name, head, errno)
+		return explainScript(t, name, head, errno)
 	case bytes.HasPrefix(head, []byte(elf.ELFMAG)):
-		return explainELF(root, name, f, errno)
+		return explainELF(t, name, f, errno)
 	case errors.Is(errno, syscall.ENOEXEC):
 		return notExecutable("exec: %q: exec format error: it is neither a program nor a script that begins with #!", name)
 	}
@@ -152,7 +141,7 @@ func plain(name string, errno error) error {
 	return notExecutable("exec: %q: %v", name, errno)
 }
 
-func explainScript(root *os.File, name string, head []byte, errno error) error {
+func explainScript(t Tree, name string, head []byte, errno error) error {
 	line, _, whole := bytes.Cut(head[2:], []byte("\n"))
 	if !whole && len(head) == 256 {
 		return notExecutable("exec: %q: exec format error: its #! line is too long", name)
@@ -165,11 +154,11 @@ func explainScript(root *os.File, name string, head []byte, errno error) error {
 	interpreter := fields[0]
 	// The kernel takes the carriage return for a part of the name.
 	if crlf && len(fields) == 1 {
-		if _, err := stat(root, interpreter); err == nil {
+		if _, err := t.stat(interpreter); err == nil {
 			return notFound("exec: %q: no such file or directory: its lines end in CRLF, so the kernel looks for %q: convert it with dos2unix", name, interpreter+"\r")
 		}
 	}
-	fi, err := stat(root, interpreter)
+	fi, err := t.stat(interpreter)
 	switch {
 	case err != nil:
 		return notFound("exec: %q: no such file or directory: its interpreter %q is not in the image", name, interpreter)
@@ -184,7 +173,7 @@ func machines() map[string]elf.Machine {
 	return map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 }
 
-func explainELF(root *os.File, name string, f *os.File, errno error) error {
+func explainELF(t Tree, name string, f *os.File, errno error) error {
 	e, err := elf.NewFile(f)
 	if err != nil {
 		return notExecutable("exec: %q: exec format error: the program is damaged: %v", name, err)
@@ -202,7 +191,7 @@ func explainELF(root *os.File, name string, f *os.File, errno error) error {
 			break
 		}
 		loader := strings.TrimRight(string(data), "\x00")
-		if fi, err := stat(root, loader); err != nil {
+		if fi, err := t.stat(loader); err != nil {
 			return notFound("exec: %q: no such file or directory: the program's loader %q is not in the image: it was built for another C library, or must be linked statically", name, loader)
 		} else if fi.Mode()&0o111 == 0 {
 			return notExecutable("exec: %q: permission denied: the program's loader %q is not executable", name, loader)

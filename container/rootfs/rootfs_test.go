@@ -168,7 +168,37 @@ func TestExplain(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.command, func(t *testing.T) {
-			err := Explain(root, Command{Name: tt.command, Dir: "/srv", Env: []string{"PATH=/bin"}}, tt.errno)
+			err := Explain(Tree{Root: root}, Command{Name: tt.command, Dir: "/srv", Env: []string{"PATH=/bin"}}, tt.errno)
+			var c *CommandError
+			if !errors.As(err, &c) || c.ExitCode() != tt.code || !strings.Contains(err.Error(), tt.words) {
+				t.Errorf("Explain(%q) = %v; want code %d and %q", tt.command, err, tt.code, tt.words)
+			}
+		})
+	}
+}
+
+func TestExplainBinds(t *testing.T) {
+	root, _ := tree(t, map[string]string{"bin/sh": "x", "b/": "", "one": ""})
+	_, dir := tree(t, map[string]string{"crlf": "#!/bin/sh\r\n", "noint": "#!/nope\n", "plain": "echo\n", "sub/": "", "out": "-> /bin/sh"})
+	see := Tree{Root: root, Binds: map[string]string{"/b": dir, "/b/sub/one": dir + "/noint"}}
+	tests := []struct {
+		command string
+		errno   error
+		code    int
+		words   string
+	}{
+		{"/b/nope", syscall.ENOENT, 127, "no such file or directory in " + dir + ", which is mounted at /b"},
+		{"/bb", syscall.ENOENT, 127, "in the image"},
+		{"/b/crlf", syscall.ENOENT, 127, "CRLF"},
+		{"b/../b/noint", syscall.ENOENT, 127, `interpreter "/nope"`},
+		{"/b/sub/one", syscall.ENOENT, 127, `interpreter "/nope"`},
+		{"/b/sub", syscall.EACCES, 126, "is a directory"},
+		{"plain", syscall.ENOEXEC, 126, "neither a program nor a script"},
+		{"/b/out", syscall.ENOENT, 127, "no such file"}, // the host's /bin/sh is never looked at
+	}
+	for _, tt := range tests {
+		t.Run(tt.command, func(t *testing.T) {
+			err := Explain(see, Command{Name: tt.command, Dir: "/", Env: []string{"PATH=/bin:/b"}}, tt.errno)
 			var c *CommandError
 			if !errors.As(err, &c) || c.ExitCode() != tt.code || !strings.Contains(err.Error(), tt.words) {
 				t.Errorf("Explain(%q) = %v; want code %d and %q", tt.command, err, tt.code, tt.words)
@@ -183,7 +213,7 @@ func TestExplainMissingLoader(t *testing.T) {
 		t.Skip("no dynamically linked /bin/ls on this machine")
 	}
 	root, _ := tree(t, map[string]string{"bin/ls": string(data)})
-	err = Explain(root, Command{Name: "ls", Dir: "/", Env: []string{"PATH=/bin"}}, syscall.ENOENT)
+	err = Explain(Tree{Root: root}, Command{Name: "ls", Dir: "/", Env: []string{"PATH=/bin"}}, syscall.ENOENT)
 	if err == nil || !strings.Contains(err.Error(), "loader") {
 		t.Errorf("got %v", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -169,7 +171,7 @@ func ResolveUser(root *os.File, name string, groups []string) (spec.User, error)
 
 // ExplainStart turns the runtime's error into what the user can act on. Only
 // now, after the failure, is the command looked at.
-func (b *Builder) ExplainStart(o linux.Overlay, p *specs.Process, err error) error {
+func (b *Builder) ExplainStart(o linux.Overlay, s *specs.Spec, err error) error {
 	var step *lifecycle.StepError
 	if !errors.As(err, &step) {
 		return err
@@ -182,12 +184,28 @@ func (b *Builder) ExplainStart(o linux.Overlay, p *specs.Process, err error) err
 		return errors.Join(err, merr)
 	}
 	defer root.Close()
-	return ExplainExec(root, p, step.Errno)
+	return explain(rootfs.Tree{Root: root, Binds: binds(s.Mounts)}, s.Process, step.Errno)
 }
 
-// ExplainExec says why execve(2) of a process failed.
+// binds are the host's files that the container would have seen.
+func binds(mounts []specs.Mount) map[string]string {
+	out := map[string]string{}
+	for _, m := range mounts {
+		if m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind") {
+			out[path.Clean(m.Destination)] = m.Source
+		}
+	}
+	return out
+}
+
+// ExplainExec says why execve(2) of a further process failed. root is the root of
+// the running container, with its mounts.
 func ExplainExec(root *os.File, p *specs.Process, errno syscall.Errno) error {
-	return rootfs.Explain(root, rootfs.Command{Name: p.Args[0], Dir: p.Cwd, Env: p.Env}, errno)
+	return explain(rootfs.Tree{Root: root}, p, errno)
+}
+
+func explain(t rootfs.Tree, p *specs.Process, errno syscall.Errno) error {
+	return rootfs.Explain(t, rootfs.Command{Name: p.Args[0], Dir: p.Cwd, Env: p.Env}, errno)
 }
 
 // FilesOf are the files in a container's directory that are bound over its image's.
