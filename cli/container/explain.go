@@ -39,13 +39,17 @@ exists, or of one that run would make from the same flags; nothing is made.`,
 					}
 					return explainRequest(ctx, c, flags, *detach, args)
 				}
-				if len(args) == 1 && fs.NFlag() == 0 {
-					err := explainContainer(ctx, c, args[0])
-					if !errors.Is(err, errdefs.ErrNotFound) {
-						return err
-					}
+				if len(args) > 1 || fs.NFlag() > 0 {
+					return explainRequest(ctx, c, flags, *detach, args)
 				}
-				return explainRequest(ctx, c, flags, *detach, args)
+				err := explainContainer(ctx, c, args[0])
+				if errors.Is(err, errdefs.ErrNotFound) {
+					err = explainRequest(ctx, c, flags, *detach, args)
+				}
+				if errors.Is(err, errdefs.ErrNotFound) {
+					return notFound(args[0])
+				}
+				return err
 			}
 		},
 	}

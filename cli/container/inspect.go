@@ -85,7 +85,7 @@ func inspectAny(ctx context.Context, api *client.Client, o inspectOptions, name 
 		err = api.Get(ctx, "/images/"+name+"/json", nil, &data)
 	}
 	if errors.Is(err, errdefs.ErrNotFound) && o.kind == "" {
-		return nil, fmt.Errorf("no container and no image is called %q: see 'berth ps -a' and 'berth images'", name)
+		return nil, notFound(name)
 	}
 	if err != nil {
 		return nil, err
@@ -94,4 +94,8 @@ func inspectAny(ctx context.Context, api *client.Client, o inspectOptions, name 
 		return json.RawMessage(data), nil // the daemon's order of fields
 	}
 	return format.Decode(data)
+}
+
+func notFound(name string) error {
+	return fmt.Errorf("no container and no image is called %q: see 'berth ps -a' and 'berth images'", name)
 }

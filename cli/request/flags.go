@@ -145,7 +145,7 @@ func (s *storageFlags) define(fs *pflag.FlagSet) {
 }
 
 func (n *networkFlags) define(fs *pflag.FlagSet) {
-	fs.StringVar(&n.mode, "network", "", "Network: none, host or container:NAME")
+	fs.StringVar(&n.mode, "network", "", "Network: none (if not given), host or container:NAME")
 	fs.StringVar(&n.mode, "net", "", "The same as --network")
 	fs.Lookup("net").Hidden = true
 	fs.StringArrayVar(&n.hosts, "add-host", nil, "Add a name to /etc/hosts, NAME:IP")

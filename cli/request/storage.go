@@ -184,7 +184,7 @@ func checkMount(s string, m *mount.Mount) error {
 
 func (f *Flags) setNetwork(r *client.CreateRequest) error {
 	n, h := &f.network, &r.HostConfig
-	h.NetworkMode = "default"
+	h.NetworkMode = "none" // until there is a bridge network to join
 	if n.mode != "" {
 		h.NetworkMode = n.mode
 	}

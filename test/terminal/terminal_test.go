@@ -53,18 +53,18 @@ func TestShellInATerminal(t *testing.T) {
 func TestDetachAndAttach(t *testing.T) {
 	s := newScreen(t)
 	before := s.modes("before")
-	s.inside("--name c")
+	s.inside("--name cc")
 	s.keys("C-p", "C-q") // both in one read
 	s.wait("read escape sequence")
 	s.wait("ended 0")
 	if after := s.modes("after"); after != before {
 		t.Errorf("after detaching, the terminal's modes were %s and are %s", before, after)
 	}
-	if got := s.berth.Must(t, "inspect", "-f", "{{.State.Status}}", "c"); got != "running" {
+	if got := s.berth.Must(t, "inspect", "-f", "{{.State.Status}}", "cc"); got != "running" {
 		t.Fatalf("the container is %s after detaching, want running", got)
 	}
 	s.tmux("resize-window", "-x", "90", "-y", "20")
-	s.line("clear; berth attach c; echo attached $?")
+	s.line("clear; berth attach cc; echo attached $?")
 	s.line("echo back $((2 + 2)) $(stty size)")
 	s.wait("back 4 20 90")
 	s.line("exit 3")
@@ -77,8 +77,8 @@ func TestDetachAndAttach(t *testing.T) {
 func TestExecInATerminal(t *testing.T) {
 	s := newScreen(t)
 	before := s.modes("before")
-	s.berth.Must(t, "run", "-d", "--name", "c", "toolbox", "sleep", "1000")
-	s.line("berth exec -ti c sh; echo ended $?")
+	s.berth.Must(t, "run", "-d", "--name", "cc", "toolbox", "sleep", "1000")
+	s.line("berth exec -ti cc sh; echo ended $?")
 	s.line("echo exec $((40 + 2)) $(stty size)")
 	s.wait("exec 42 24 80")
 	s.line("exit 5")
@@ -113,7 +113,7 @@ func TestSignalsRestoreTheTerminal(t *testing.T) {
 func TestDaemonKilledInASession(t *testing.T) {
 	s := newScreen(t)
 	before := s.modes("before")
-	s.inside("--name c")
+	s.inside("--name cc")
 	if err := s.berth.Kill(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -132,8 +132,8 @@ func TestDaemonKilledInASession(t *testing.T) {
 func TestDaemonKilledForGood(t *testing.T) {
 	s := newScreen(t)
 	before := s.modes("before")
-	s.berth.Must(t, "run", "-d", "--name", "c", "-ti", "toolbox", "sh")
-	s.line("berth --host unix://" + s.berth.Run + "/berth.sock attach c; echo ended $?")
+	s.berth.Must(t, "run", "-d", "--name", "cc", "-ti", "toolbox", "sh")
+	s.line("berth --host unix://" + s.berth.Run + "/berth.sock attach cc; echo ended $?")
 	s.line("echo here $((40 + 2))")
 	s.wait("here 42")
 	if err := s.berth.Kill(syscall.SIGKILL); err != nil {
@@ -144,7 +144,7 @@ func TestDaemonKilledForGood(t *testing.T) {
 	if after := s.modes("after"); after != before {
 		t.Errorf("the terminal's modes were %s and are %s", before, after)
 	}
-	s.berth.Must(t, "rm", "-f", "c") // a new daemon has the container still
+	s.berth.Must(t, "rm", "-f", "cc") // a new daemon has the container still
 }
 
 func TestNoTerminal(t *testing.T) {
