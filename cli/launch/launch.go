@@ -25,6 +25,9 @@ const (
 	againLimit = 10 * time.Second
 	// pollEvery is the time between two attempts to connect to a daemon that starts.
 	pollEvery = 2 * time.Millisecond
+	// maxLog is the size beyond which a start empties the log: the run directory
+	// is usually in memory.
+	maxLog = 1 << 20
 	// maxStartError bounds what is shown of a log.
 	maxStartError = 4 << 10
 )
@@ -130,6 +133,12 @@ func start(ctx context.Context, api *client.Client, s Settings) error {
 	before, err := log.Seek(0, io.SeekEnd)
 	if err != nil {
 		return fmt.Errorf("find the end of berthd's log: %w", err)
+	}
+	if before > maxLog {
+		if err := log.Truncate(0); err != nil {
+			return fmt.Errorf("empty berthd's log: %w", err)
+		}
+		before = 0
 	}
 	cmd := exec.Command(path, "--on-demand", "--root", s.Root, "--run", s.Run)
 	cmd.Dir = "/"

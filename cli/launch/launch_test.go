@@ -137,6 +137,23 @@ func TestEnsureTellsWhyTheDaemonEnded(t *testing.T) {
 	}
 }
 
+func TestEnsureEmptiesALongLog(t *testing.T) {
+	s := install(t, "fail")
+	if err := os.MkdirAll(s.Run, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(s.Run, "berthd.log")
+	if err := os.WriteFile(path, make([]byte, maxLog+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Ensure(t.Context(), client.New(s.Socket(), "test"), s); err == nil || !strings.Contains(err.Error(), "without overlay") {
+		t.Errorf("error %v, want the daemon's words", err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Size() > 1000 {
+		t.Errorf("the log has %d bytes (%v), want only the last start's", st.Size(), err)
+	}
+}
+
 func TestEnsureWithoutADaemon(t *testing.T) {
 	s := install(t, "listen")
 	t.Setenv("PATH", t.TempDir())
