@@ -67,7 +67,7 @@ func Again(ctx context.Context, api *client.Client, s Settings) error {
 	defer cancel()
 	var last error
 	err := poll(deadline, func() (bool, error) {
-		last = api.Dial(deadline)
+		last = api.Dial(ctx)
 		return last == nil || !nobodyListens(last), explain(last, s)
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -154,7 +154,7 @@ func start(ctx context.Context, api *client.Client, s Settings) error {
 	deadline, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	err = poll(deadline, func() (bool, error) {
-		err := api.Dial(deadline)
+		err := api.Dial(ctx)
 		if err == nil || !nobodyListens(err) {
 			return true, explain(err, s)
 		}

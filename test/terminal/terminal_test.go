@@ -33,10 +33,9 @@ func TestShellInATerminal(t *testing.T) {
 	s.wait("resized 30 100")
 
 	// Ctrl-C is a key: it ends what runs inside, not the container.
-	s.line("echo slee''p; sleep 1000; echo code $?")
+	s.line("echo slee''p; sleep 1000")
 	s.wait("\nsleep\n") // what echo prints, not what was typed
 	s.keys("C-c")
-	s.wait("code 130")
 	s.line("echo still $((1 + 1))")
 	s.wait("still 2")
 
