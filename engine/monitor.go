@@ -51,7 +51,8 @@ func (e *Engine) leave(c *container.Container, l *live) {
 // last, so that whoever sees it can start the container again.
 func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, exit lifecycle.Exit) {
 	ctx := context.WithoutCancel(e.watch)
-	err := l.hub.Drain(drainLimit)
+	err := e.killRest(ctx, c, p)
+	err = errors.Join(err, l.hub.Drain(drainLimit))
 	if l.log != nil {
 		err = errors.Join(err, l.log.End())
 	}
@@ -92,6 +93,17 @@ func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, 
 	case rec.AutoRemove():
 		e.autoRemove(ctx, c)
 	}
+}
+
+// killRest ends the processes that outlive init: in a pid namespace of its own
+// the kernel has done so, in somebody else's they would go on and hold the
+// output open.
+func (e *Engine) killRest(ctx context.Context, c *container.Container, p *lifecycle.Container) error {
+	mode, cg := c.Record().HostConfig.PidMode, p.Cgroup()
+	if cg == nil || !mode.IsHost() && !mode.IsContainer() {
+		return nil
+	}
+	return cg.Kill(ctx)
 }
 
 func (e *Engine) oomKilled(id string, p *lifecycle.Container) bool {

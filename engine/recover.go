@@ -26,17 +26,20 @@ func (e *Engine) recover(ctx context.Context, left []container.Leftover) error {
 	if err := os.MkdirAll(filepath.Join(e.Run, "containers"), 0o700); err != nil {
 		return fmt.Errorf("make run directory: %w", err)
 	}
+	// An adopted container has a monitor from then on: if it ends meanwhile, the
+	// record of its end is the monitor's to write.
+	adopted := map[string]bool{}
 	for _, step := range []func(context.Context) error{
-		func(ctx context.Context) error { return e.recoverCreates(ctx, left) }, // unfinished creates go
-		e.recoverRuns,     // run directories: adopt, or undo the start
-		e.recoverRecords,  // records that say what is no longer true
-		e.recoverRemovals, // unfinished removals, and --rm
+		func(ctx context.Context) error { return e.recoverCreates(ctx, left) },     // unfinished creates go
+		func(ctx context.Context) error { return e.recoverRuns(ctx, adopted) },     // run directories: adopt, or undo the start
+		func(context.Context) error { return e.recoverRecords(adopted) },           // records that say what is no longer true
+		func(ctx context.Context) error { return e.recoverRemovals(ctx, adopted) }, // unfinished removals, and --rm
 	} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("repair what the last berthd has left: %w", err)
 		}
 	}
-	e.recoverRestarts(ctx)
+	e.recoverRestarts(ctx, adopted)
 	return nil
 }
 
@@ -58,7 +61,7 @@ func (e *Engine) recoverCreates(ctx context.Context, left []container.Leftover) 
 }
 
 // recoverRuns adopts what runs and ends what cannot be adopted.
-func (e *Engine) recoverRuns(ctx context.Context) error {
+func (e *Engine) recoverRuns(ctx context.Context, adopted map[string]bool) error {
 	entries, err := os.ReadDir(filepath.Join(e.Run, "containers"))
 	if err != nil {
 		return err
@@ -74,6 +77,7 @@ func (e *Engine) recoverRuns(ctx context.Context) error {
 			return err
 		}
 		if c != nil && e.adopt(c) == nil {
+			adopted[id] = true
 			continue
 		}
 		e.Log.Info("undo unfinished start", "container", id)
@@ -179,8 +183,11 @@ func deleteCgroup(ctx context.Context, id string) error {
 const unknownExit = 255
 
 // recoverRecords ends the records of containers that no longer run.
-func (e *Engine) recoverRecords(context.Context) error {
+func (e *Engine) recoverRecords(adopted map[string]bool) error {
 	for _, c := range e.records.List() {
+		if adopted[c.ID()] {
+			continue
+		}
 		status := c.Status()
 		if status == container.Restarting {
 			if err := c.Transition(container.Exited, nil); err != nil {
@@ -188,7 +195,7 @@ func (e *Engine) recoverRecords(context.Context) error {
 			}
 			continue
 		}
-		if _, err := e.liveOf(c).running(""); !status.Alive() || err == nil {
+		if !status.Alive() {
 			continue
 		}
 		err := c.Transition(container.Exited, func(st *container.State) {
@@ -202,11 +209,11 @@ func (e *Engine) recoverRecords(context.Context) error {
 }
 
 // recoverRemovals finishes removals and removes --rm containers that have run.
-func (e *Engine) recoverRemovals(ctx context.Context) error {
+func (e *Engine) recoverRemovals(ctx context.Context, adopted map[string]bool) error {
 	for _, c := range e.records.List() {
 		rec := c.Record()
 		removing := rec.State.Status == container.Removing || rec.State.Status == container.Dead
-		if !removing && (!rec.AutoRemove() || rec.State.Status != container.Exited) {
+		if !removing && (adopted[c.ID()] || !rec.AutoRemove() || rec.State.Status != container.Exited) {
 			continue
 		}
 		if err := e.remove(ctx, c, rec.AutoRemove()); err != nil {
@@ -217,8 +224,11 @@ func (e *Engine) recoverRemovals(ctx context.Context) error {
 }
 
 // recoverRestarts starts what its restart policy wants to run.
-func (e *Engine) recoverRestarts(ctx context.Context) {
+func (e *Engine) recoverRestarts(ctx context.Context, adopted map[string]bool) {
 	for _, c := range e.records.List() {
+		if adopted[c.ID()] {
+			continue
+		}
 		rec := c.Record()
 		policy := rec.HostConfig.RestartPolicy
 		wanted := policy.IsAlways() || policy.IsUnlessStopped() && !rec.State.Stopped ||
