@@ -51,7 +51,12 @@ func (e *Engine) leave(c *container.Container, l *live) {
 // last, so that whoever sees it can start the container again.
 func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, exit lifecycle.Exit) {
 	ctx := context.WithoutCancel(e.watch)
-	err := e.killRest(ctx, c, p)
+	var err error
+	// Outside a pid namespace of its own, processes outlive init and would hold
+	// the output open.
+	if mode := c.Record().HostConfig.PidMode; p.Cgroup() != nil && (mode.IsHost() || mode.IsContainer()) {
+		err = p.Cgroup().Kill(ctx)
+	}
 	err = errors.Join(err, l.hub.Drain(drainLimit))
 	if l.log != nil {
 		err = errors.Join(err, l.log.End())
@@ -93,17 +98,6 @@ func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, 
 	case rec.AutoRemove():
 		e.autoRemove(ctx, c)
 	}
-}
-
-// killRest ends the processes that outlive init: in a pid namespace of its own
-// the kernel has done so, in somebody else's they would go on and hold the
-// output open.
-func (e *Engine) killRest(ctx context.Context, c *container.Container, p *lifecycle.Container) error {
-	mode, cg := c.Record().HostConfig.PidMode, p.Cgroup()
-	if cg == nil || !mode.IsHost() && !mode.IsContainer() {
-		return nil
-	}
-	return cg.Kill(ctx)
 }
 
 func (e *Engine) oomKilled(id string, p *lifecycle.Container) bool {

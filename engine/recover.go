@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -91,7 +90,7 @@ func (e *Engine) recoverRuns(ctx context.Context, adopted map[string]bool) error
 // adopt takes over a container that a former daemon started. Its streams, its
 // exit code and what it wrote meanwhile are still with its keeper.
 func (e *Engine) adopt(c *container.Container) error {
-	s, err := readSpec(e.runDir(c.ID()))
+	s, err := bundle.Load(e.runDir(c.ID()))
 	if err != nil {
 		return err
 	}
@@ -122,21 +121,6 @@ func (e *Engine) adopt(c *container.Container) error {
 	e.monitor(c, l, p)
 	e.Log.Info("adopted container", "container", c.ID(), "pid", p.Pid())
 	return nil
-}
-
-func readSpec(runDir string) (*specs.Spec, error) {
-	data, err := os.ReadFile(filepath.Join(runDir, specFile))
-	if err != nil {
-		return nil, err
-	}
-	var s specs.Spec
-	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("read %s: %w", specFile, err)
-	}
-	if s.Process == nil || s.Linux == nil {
-		return nil, fmt.Errorf("read %s: it is not whole: %w", specFile, errdefs.ErrDataLoss)
-	}
-	return &s, nil
 }
 
 // sweepRun ends whatever belongs to a run directory and removes it.
@@ -185,21 +169,14 @@ const unknownExit = 255
 // recoverRecords ends the records of containers that no longer run.
 func (e *Engine) recoverRecords(adopted map[string]bool) error {
 	for _, c := range e.records.List() {
-		if adopted[c.ID()] {
-			continue
-		}
 		status := c.Status()
-		if status == container.Restarting {
-			if err := c.Transition(container.Exited, nil); err != nil {
-				return err
-			}
-			continue
-		}
-		if !status.Alive() {
+		if adopted[c.ID()] || status != container.Restarting && !status.Alive() {
 			continue
 		}
 		err := c.Transition(container.Exited, func(st *container.State) {
-			st.Pid, st.ExitCode, st.FinishedAt = 0, unknownExit, time.Now().UTC()
+			if status.Alive() {
+				st.Pid, st.ExitCode, st.FinishedAt = 0, unknownExit, time.Now().UTC()
+			}
 		})
 		if err != nil {
 			return err
@@ -226,14 +203,11 @@ func (e *Engine) recoverRemovals(ctx context.Context, adopted map[string]bool) e
 // recoverRestarts starts what its restart policy wants to run.
 func (e *Engine) recoverRestarts(ctx context.Context, adopted map[string]bool) {
 	for _, c := range e.records.List() {
-		if adopted[c.ID()] {
-			continue
-		}
 		rec := c.Record()
 		policy := rec.HostConfig.RestartPolicy
 		wanted := policy.IsAlways() || policy.IsUnlessStopped() && !rec.State.Stopped ||
 			policy.IsOnFailure() && !rec.State.Stopped && rec.State.ExitCode != 0
-		if !wanted || rec.State.Status != container.Exited {
+		if !wanted || adopted[c.ID()] || rec.State.Status != container.Exited {
 			continue
 		}
 		unlock, err := c.Lock(ctx)

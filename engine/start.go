@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -193,16 +192,8 @@ func (s *starting) build(context.Context, *cleanup.Stack) (err error) {
 	if s.spec, err = s.e.bundles.Spec(&s.rec, s.user, p); err != nil {
 		return err
 	}
-	// A later daemon needs it to adopt the container and for its execs.
-	data, err := json.Marshal(s.spec)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(s.runDir, specFile), data, 0o600)
+	return bundle.Save(s.runDir, s.spec)
 }
-
-// specFile is the spec of a running container in its run directory.
-const specFile = "spec.json"
 
 func (s *starting) launch(ctx context.Context, undo *cleanup.Stack) (err error) {
 	s.proc, err = s.e.Runtime.Start(ctx, lifecycle.Args{

@@ -61,7 +61,7 @@ func wrongWay(fromDir string, from room, toDir string, test bool) string {
 	if !ok {
 		return "that is no room"
 	}
-	if under(toDir, "internal/testutil") && !test && !under(fromDir, "internal/testutil") {
+	if under(toDir, "internal/testutil") && !test && !under(fromDir, "internal/testutil") && !under(fromDir, "test") {
 		return "only tests import testutil"
 	}
 	if test && (from.level >= to.level || under(toDir, "internal")) {

@@ -1,0 +1,40 @@
+package bundle
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// specFile is the spec of a running container in its run directory.
+const specFile = "spec.json"
+
+// Save writes a container's spec to its run directory: a later daemon needs it
+// to adopt the container and for its execs.
+func Save(runDir string, s *specs.Spec) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(runDir, specFile), data, 0o600)
+}
+
+// Load reads what Save wrote. ErrDataLoss if it is not whole.
+func Load(runDir string) (*specs.Spec, error) {
+	data, err := os.ReadFile(filepath.Join(runDir, specFile))
+	if err != nil {
+		return nil, err
+	}
+	var s specs.Spec
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("read %s: %w", specFile, err)
+	}
+	if s.Process == nil || s.Linux == nil {
+		return nil, fmt.Errorf("read %s: it is not whole: %w", specFile, errdefs.ErrDataLoss)
+	}
+	return &s, nil
+}
