@@ -6,7 +6,12 @@ berth=$1
 
 if [ -t 0 ] && [ -t 1 ]; then
 	echo "A shell in a new container; exit or Ctrl-D ends it." >&2
-	exec "$berth" run --rm -ti --network none toolbox
+	code=0
+	"$berth" run --rm -ti --network none toolbox || code=$?
+	case $code in
+	125 | 126 | 127) exit "$code" ;; # it did not start, and said why
+	esac
+	exit 0 # what the shell ended with is the user's business
 fi
 
 "$berth" run --rm -i --network none toolbox <<'TOUR'

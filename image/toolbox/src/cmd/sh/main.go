@@ -99,6 +99,10 @@ func main() {
 }
 
 func run(l line) error {
+	// As PID 1 of a container the shell gets only the signals that it asks for.
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGHUP)
+	go func() { os.Exit(128 + int((<-asked).(syscall.Signal))) }()
 	c := newChildren()
 	if os.Getpid() == 1 {
 		go c.reapOrphans()
@@ -108,6 +112,7 @@ func run(l line) error {
 		interp.StdIO(os.Stdin, os.Stdout, os.Stderr),
 		interp.Params(append(params, l.params...)...),
 		interp.ExecHandlers(c.handler),
+		interp.CallHandler(missing),
 	)
 	if err != nil {
 		return err

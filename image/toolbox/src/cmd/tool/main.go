@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -161,7 +162,8 @@ func sleep(e *env) error {
 	var total time.Duration
 	for _, a := range e.args {
 		if a == "inf" || a == "infinity" {
-			time.Sleep(math.MaxInt64)
+			total = math.MaxInt64
+			break
 		}
 		d, err := time.ParseDuration(a)
 		if err != nil {
@@ -172,8 +174,15 @@ func sleep(e *env) error {
 		}
 		total += d
 	}
-	time.Sleep(total)
-	return nil
+	// As PID 1 of a container sleep gets only the signals that it asks for.
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	select {
+	case s := <-ended:
+		return exitCode(128 + int(s.(syscall.Signal)))
+	case <-time.After(total):
+		return nil
+	}
 }
 
 // uroot holds the rest of some commands.

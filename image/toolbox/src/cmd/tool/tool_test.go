@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -134,6 +136,35 @@ func TestSleep(t *testing.T) {
 	for _, bad := range []string{"x", "-1", ""} {
 		if _, err := try(t, "sleep", bad); !errors.As(err, &usage) {
 			t.Errorf("sleep %q: %v, want a usage error", bad, err)
+		}
+	}
+}
+
+func TestSleepEndsByASignal(t *testing.T) {
+	done := make(chan error, 1)
+	go func() {
+		_, err := try(t, "sleep", "infinity")
+		done <- err
+	}()
+	// The signal would end the test if sleep did not wait for it yet.
+	guard := make(chan os.Signal, 1)
+	signal.Notify(guard, syscall.SIGTERM)
+	defer signal.Stop(guard)
+	deadline := time.After(10 * time.Second)
+	for {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			var code exitCode
+			if !errors.As(err, &code) || code != 143 {
+				t.Errorf("sleep ended with %v, want status 143", err)
+			}
+			return
+		case <-deadline:
+			t.Fatal("sleep goes on")
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
