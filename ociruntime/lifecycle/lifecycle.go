@@ -88,12 +88,21 @@ func (c *Container) Cgroup() *cgroups.Cgroup { return c.cgroup }
 type StepError struct {
 	Step  string        // what was done: "mount proc at /proc"
 	Errno syscall.Errno // why it failed
+	// Remedy says what the user can do; empty if nothing is known.
+	Remedy string
 	// Exec is set when the failed step is the execve of the user's command.
 	Exec bool
 }
 
-// Error returns "mount proc at /proc: operation not permitted".
-func (e *StepError) Error() string { return e.Step + ": " + e.Errno.Error() }
+// Error returns "mount proc at /proc: operation not permitted", and the remedy
+// if there is one.
+func (e *StepError) Error() string {
+	text := e.Step + ": " + e.Errno.Error()
+	if e.Remedy != "" {
+		text += ": " + e.Remedy
+	}
+	return text
+}
 
 // Unwrap returns the errno.
 func (e *StepError) Unwrap() error { return e.Errno }

@@ -168,7 +168,7 @@ func launch(ctx context.Context, prog *program.Program, id, runDir string, termi
 	if err := verdict; err != nil {
 		var f *program.Failure
 		if errors.As(err, &f) {
-			return nil, &StepError{Step: f.Step.Name, Errno: f.Errno, Exec: f.Step.Exec}
+			return nil, &StepError{Step: f.Step.Name, Errno: f.Errno, Remedy: f.Step.Remedy, Exec: f.Step.Exec}
 		}
 		return nil, err
 	}

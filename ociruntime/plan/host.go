@@ -81,6 +81,7 @@ func (p *planner) hostUnion(o *linux.Overlay, root program.Slot) {
 	p.clonePath(cwd, o.Root, false, data)
 	if p.userns {
 		p.Do("map ids of layers and writable layer")
+		p.Remedy("the file system of %s takes no id map: have it on ext4, xfs or btrfs, or use --userns host", o.Root)
 		p.setAttr(data.Value(), false, p.mountAttr(0, 0, linux.MsPrivate, true), "idmap, private")
 	}
 	if p.in.AttachedLayers {
@@ -203,6 +204,7 @@ func (p *planner) hostBinds() {
 		p.setAttr(m.fd, m.recursive, p.mountAttr(m.set, m.clr, m.propagation(), false), attrText(m.set))
 		if m.idmap && p.userns {
 			// Not of the mounts below it: many file systems have no idmapped mounts.
+			p.Remedy("the file system of %s takes no id map: use --userns host, or another directory", m.Source)
 			p.setAttr(m.fd, false, p.mountAttr(0, 0, 0, true), "idmap")
 		}
 	}
@@ -314,11 +316,13 @@ func (p *planner) limitProcess() {
 			continue
 		}
 		p.Do("limit %s to %d, hard %d", r.Type, r.Soft, r.Hard)
+		p.Remedy("berthd itself may not have more: lower --ulimit, or give it CAP_SYS_RESOURCE")
 		p.Call("prlimit64", linux.SysPrlimit64, p.Child().Value(), program.Flags(uint64(n), r.Type), p.Words("rlimit", r.Soft, r.Hard).At(0), program.Int(0))
 	}
 	if adj := p.in.Spec.Process.OOMScoreAdj; adj != nil && *adj != 0 {
 		text := itoa(*adj)
 		p.Do("set oom_score_adj to %s", text)
+		p.Remedy("a score below berthd's own needs CAP_SYS_RESOURCE: raise --oom-score-adj")
 		fd := p.openProcOfInit("oom_score_adj", syscall.O_WRONLY)
 		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text), text), program.Int(len(text)))
 		p.Call("close", syscall.SYS_CLOSE, fd.Value())

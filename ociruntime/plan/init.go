@@ -215,6 +215,7 @@ func (p *planner) sysctls(proc *mount) {
 			return
 		}
 		p.Do("set sysctl %s to %s", k, value)
+		p.Remedy("the kernel has no such parameter for a container, or refuses the value")
 		fd := p.Slot("sysctl-" + k)
 		how := p.openHow(syscall.O_WRONLY|syscall.O_CLOEXEC, linux.ResolveBeneath|linux.ResolveNoSymlinks|linux.ResolveNoMagic|linux.ResolveNoXdev, "O_WRONLY BENEATH")
 		file := "sys/" + sysctlPath(k)
@@ -278,6 +279,7 @@ func (p *planner) openCwd(root program.Arg) program.Slot {
 	}
 	p.Group("privilege")
 	p.Do("open working directory %s", cwd)
+	p.Remedy("it must be a directory of the image: choose another")
 	fd := p.Slot("cwd")
 	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
 	p.Call("openat2", linux.SysOpenat2, root, p.String(cwd), how, program.Int(24)).To(fd)

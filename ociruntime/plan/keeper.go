@@ -79,6 +79,7 @@ func (p *planner) prepareKeeper() {
 
 func (p *planner) cloneInit(flags uint64, what string) {
 	p.Do("clone init")
+	p.Remedy("see the limits in /proc/sys/user and the kernel's log")
 	const exitSignal = uint64(syscall.SIGCHLD)
 	flags |= linux.CloneFiles | linux.ClonePidfd
 	cgroup := uint64(0)

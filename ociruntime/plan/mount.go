@@ -163,6 +163,7 @@ func (p *planner) makeMounts() {
 func (p *planner) attachMounts() {
 	for _, m := range p.mounts {
 		p.Do("mount %s at %s", m.what(), m.Destination)
+		p.Remedy("look what the image has at %s: a directory takes only a directory, a file only a file, and no link may be at /proc, /sys or /dev", m.Destination)
 		switch m.kind {
 		case cgroupMount:
 			p.attachCgroups(m)

@@ -91,6 +91,8 @@ type Step struct {
 	Group, Name string
 	// Exec marks the execve of the user's command.
 	Exec bool
+	// Remedy says what the user can do when it fails; empty if nothing is known.
+	Remedy string
 
 	call      string
 	number    int
@@ -105,6 +107,7 @@ type Step struct {
 type Builder struct {
 	group string
 	name  string
+	hint  string
 	steps []*Step
 	text  []byte
 	data  []byte
@@ -122,7 +125,11 @@ func NewBuilder() *Builder {
 func (b *Builder) Group(name string) { b.group = name }
 
 // Do names what the following steps do together. A failed step is reported by it.
-func (b *Builder) Do(format string, args ...any) { b.name = fmt.Sprintf(format, args...) }
+func (b *Builder) Do(format string, args ...any) { b.name, b.hint = fmt.Sprintf(format, args...), "" }
+
+// Remedy says what the user can do when one of the steps that follow fails,
+// until the next Do.
+func (b *Builder) Remedy(format string, args ...any) { b.hint = fmt.Sprintf(format, args...) }
 
 // String places s and a NUL in read-only memory. Equal strings share their place.
 func (b *Builder) String(s string) Arg {
@@ -199,7 +206,7 @@ func (b *Builder) Child() Slot { return Slot{addr: DataBase + headChild, name: "
 
 // Call adds a system call. name is the system call's, number its number.
 func (b *Builder) Call(name string, number int, args ...Arg) *Step {
-	s := &Step{Group: b.group, Name: b.name, call: name, number: number, nargs: len(args)}
+	s := &Step{Group: b.group, Name: b.name, Remedy: b.hint, call: name, number: number, nargs: len(args)}
 	if len(args) > len(s.args) {
 		b.fail("%s has %d arguments", name, len(args))
 		return s

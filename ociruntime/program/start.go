@@ -17,8 +17,15 @@ type Failure struct {
 	Errno syscall.Errno
 }
 
-// Error returns "mount proc at /proc: operation not permitted".
-func (f *Failure) Error() string { return f.Step.Name + ": " + f.Errno.Error() }
+// Error returns "mount proc at /proc: operation not permitted", and the remedy
+// if there is one.
+func (f *Failure) Error() string {
+	text := f.Step.Name + ": " + f.Errno.Error()
+	if f.Step.Remedy != "" {
+		text += ": " + f.Step.Remedy
+	}
+	return text
+}
 
 // Unwrap returns the errno.
 func (f *Failure) Unwrap() error { return f.Errno }
