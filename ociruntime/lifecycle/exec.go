@@ -61,7 +61,14 @@ func (c *Container) Exec(ctx context.Context, a ExecArgs) (*Process, error) {
 		files.abandon()
 		return nil, err
 	}
-	files.inherit = append(files.inherit, c.pidfd)
+	files.inherit[plan.FDNotifyR] = files.null // its keeper ends with this daemon, see plan
+	// A file of its own: Release may close the container's meanwhile.
+	init, err := openChild(c.pid, c.keeperPid)
+	if err != nil {
+		return fail(fmt.Errorf("exec in %s: %w", c.id, err))
+	}
+	files.theirs = append(files.theirs, init)
+	files.inherit = append(files.inherit, init)
 	if a.Process.Terminal {
 		devpts, err := linux.PidfdGetfd(c.keeper, plan.FDDevpts, "devpts", false)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"berth/internal/linux"
 	"berth/internal/testutil"
@@ -148,5 +149,52 @@ func TestExec(t *testing.T) {
 	}
 	if err := adopted.Release(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestExecKeeperEndsWithDaemon lets go of all that a daemon has of an exec, as
+// its death does: no later one adopts execs, so nobody would end the keeper.
+func TestExecKeeperEndsWithDaemon(t *testing.T) {
+	testutil.RequireRoot(t)
+	r, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, root := bundle(t)
+	a.Spec.Process.Args = []string{"sleep", "1000"}
+	c, err := r.Start(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Delete(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	dir := root + "/run/exec"
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	proc := *a.Spec.Process
+	proc.Args = []string{"sleep", "1"}
+	p, err := c.Exec(t.Context(), ExecArgs{ID: "x", RunDir: dir, Process: &proc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*os.File{p.notify, p.io.Stdout, p.io.Stderr} {
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	timeout := time.AfterFunc(20*time.Second, func() {
+		t.Error("the keeper of an exec that has ended outlives its daemon")
+		_ = p.child.Kill() // it may end just now
+	})
+	defer timeout.Stop()
+	if _, err := p.child.Wait(); err != nil {
+		t.Error(err)
+	}
+	if e, err := readExit(dir); err != nil || e.Code != 0 {
+		t.Errorf("exit record: %+v, %v", e, err)
 	}
 }

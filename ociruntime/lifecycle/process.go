@@ -120,7 +120,13 @@ func (p *Process) watch() {
 		}
 		p.exit, p.err = readExit(p.runDir)
 		if errors.Is(p.err, os.ErrNotExist) {
-			// Someone killed the keeper, and the kernel killed the process with it.
+			// Someone killed the keeper, and the kernel killed the process with it,
+			// unless that is a setuid program or asked the kernel not to: nobody
+			// would see its end.
+			if err := p.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				p.err = fmt.Errorf("kill process %d, whose keeper is gone: %w", p.pid, err)
+				return
+			}
 			p.exit, p.err = Exit{Code: 128 + int(syscall.SIGKILL), Signal: syscall.SIGKILL, Finished: time.Now()}, nil
 		}
 	}()

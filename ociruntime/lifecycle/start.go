@@ -185,15 +185,27 @@ func launch(ctx context.Context, prog *program.Program, id, runDir string, termi
 func killStarting(keeper int, runDir string) {
 	var rec keeperRecord
 	if readRecord(runDir, keeperFile, &rec) == nil {
-		if init, err := linux.PidfdOpen(rec.Init); err == nil {
-			// Its number may be another's by now, if the keeper has reaped it.
-			if parent, err := linux.Parent(rec.Init); err == nil && parent == keeper {
-				_ = linux.PidfdSignal(init, syscall.SIGKILL) // it may have ended
-			}
-			_ = init.Close() // nothing was written
+		if init, err := openChild(rec.Init, keeper); err == nil {
+			_ = linux.PidfdSignal(init, syscall.SIGKILL) // it may have ended
+			_ = init.Close()                             // nothing was written
 		}
 	}
 	_ = syscall.Kill(-keeper, syscall.SIGKILL) // both may have ended
+}
+
+// openChild opens a child of a keeper by its number, which may be another
+// process's once the keeper has reaped it: then it is os.ErrProcessDone.
+func openChild(pid, keeper int) (*os.File, error) {
+	pidfd, err := linux.PidfdOpen(pid)
+	if err != nil {
+		return nil, err
+	}
+	// Asked after the opening: whoever has the number now had it then, or its
+	// owner then is dead and cannot be hit.
+	if parent, err := linux.Parent(pid); err != nil || parent != keeper {
+		return nil, errors.Join(os.ErrProcessDone, pidfd.Close())
+	}
+	return pidfd, nil
 }
 
 // open finds the processes behind the keeper's record.
@@ -209,7 +221,7 @@ func (p *Process) open(keeper int, terminal bool) (err error) {
 		return err
 	}
 	p.pid, p.keeperPid = rec.Init, keeper
-	switch pidfd, err := linux.PidfdOpen(rec.Init); {
+	switch pidfd, err := openChild(rec.Init, keeper); {
 	case err == nil:
 		p.pidfd = pidfd
 		undo.Add(pidfd.Close)

@@ -206,7 +206,9 @@ func (p *planner) waitForEnd() {
 	// siginfo_t (sigaction(2)): si_code at 8, si_status at 24; the padding
 	// after each is zero, so a word read there is the number.
 	info := p.Words("siginfo", make([]uint64, 16)...)
-	p.Call("waitid", linux.SysWaitid, program.Flags(linux.PPid, "P_PID"), p.Child().Value(), info.At(0), program.Flags(linux.WExited, "WEXITED"), program.Int(0))
+	// Zero takes the place of the pid: now it may be another's, whom no failing
+	// step below must kill.
+	p.Call("waitid", linux.SysWaitid, program.Flags(linux.PPid, "P_PID"), p.Child().Value(), info.At(0), program.Flags(linux.WExited, "WEXITED"), program.Int(0)).To(p.Child())
 	p.Do("record how init ended")
 	p.Decimal(info.Slot(8).Value(), rec.At(fieldEnd(exitRecord, "cause")))
 	p.Decimal(info.Slot(24).Value(), rec.At(fieldEnd(exitRecord, "status")))
@@ -214,7 +216,11 @@ func (p *planner) waitForEnd() {
 	p.writeRecord("exit", rec, len(exitRecord))
 	p.Call("write", syscall.SYS_WRITE, program.Int(FDNotifyW), rec.At(0), program.Int(1))
 	p.Do("hold the output until it is read")
-	p.Call("ppoll", linux.SysPpoll, program.Int(0), program.Int(0), program.Int(0), program.Int(0), program.Int(8))
+	// A container's keeper holds the reading end of this pipe too and waits to be
+	// killed. An exec's does not, for no later daemon knows the exec: it ends
+	// with the last reader (POLLERR).
+	p.Call("ppoll", linux.SysPpoll, p.Words("poll-notify", FDNotifyW).At(0), program.Int(1), program.Int(0), program.Int(0), program.Int(8))
+	p.Call("exit_group", syscall.SYS_EXIT_GROUP, program.Int(0))
 }
 
 // stamp prints the wall-clock time into two fields of the record.
