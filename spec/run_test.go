@@ -224,8 +224,8 @@ Seccomp: 0
 			h.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: shared, Target: "/rw"}}
 			h.Tmpfs = map[string]string{"/tmp": "exec,size=1m"}
 		}, "0:0\nsh: can't create /ro/file: Read-only file system\nsh: can't create /file: Read-only file system\n127.0.0.1 localhost\nrw,nosuid,nodev,relatime,size=1024k\n"},
-		{"sysctl", "busybox cat /proc/sys/net/core/somaxconn /proc/sys/kernel/shmmni /proc/sys/net/ipv4/ip_unprivileged_port_start", func(in *spec.Input) {
-			in.HostConfig.Sysctls = map[string]string{"net.core.somaxconn": "77", "kernel.shmmni": "55"}
+		{"sysctl", "busybox cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/shmmni /proc/sys/net/ipv4/ip_unprivileged_port_start", func(in *spec.Input) {
+			in.HostConfig.Sysctls = map[string]string{"net.ipv4.ip_default_ttl": "77", "kernel.shmmni": "55"}
 		}, "77\n55\n0\n"},
 		{"ulimit", "ulimit -n; ulimit -Hn; ulimit -c", func(in *spec.Input) {
 			in.HostConfig.Ulimits = []*units.Ulimit{{Name: "nofile", Soft: 99, Hard: 200}, {Name: "core", Soft: 0, Hard: 0}}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,39 @@ func configureOverlay(o Overlay) (*os.File, error) {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }() // read only
+	appends, err := appendsLayers()
+	if err != nil {
+		return nil, err
+	}
+	var mnt *os.File
+	if appends {
+		mnt, err = newUnion(o, root)
+	} else {
+		mnt, err = unionOnThread(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = mnt.Close() }() // the opened root keeps the mount
+	// A new mount is an O_PATH file; callers want one that can be listed.
+	return OpenAt(mnt, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
+// appendsLayers says whether overlayfs knows lowerdir+ (Linux 6.7).
+var appendsLayers = sync.OnceValues(func() (bool, error) {
+	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return false, os.NewSyscallError("fsopen overlay", err)
+	}
+	defer func() { _ = unix.Close(fd) }() // nothing was made
+	// One that knows it looks the layer up at once. Linux 6.1 keeps any option
+	// until the mount is made.
+	err = unix.FsconfigSetString(fd, "lowerdir+", "/proc/self/fd/none")
+	return errors.Is(err, unix.ENOENT), nil
+})
+
+// newUnion makes the mount with lowerdir+.
+func newUnion(o Overlay, root *os.File) (*os.File, error) {
 	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("fsopen overlay", err)
@@ -77,10 +111,73 @@ func configureOverlay(o Overlay) (*os.File, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("fsmount overlay", err)
 	}
-	place := os.NewFile(uintptr(mnt), "union")
-	defer func() { _ = place.Close() }() // the opened root keeps the mount
-	// fsmount gives an O_PATH file; callers want one that can be listed.
-	return OpenAt(place, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	return os.NewFile(uintptr(mnt), "union"), nil
+}
+
+// unionOnThread makes the mount with mount(2) in the mount namespace of a
+// thread that lives for this only, and takes a detached copy of it. All layers
+// go into one string of at most a page: they are named by the numbers of open
+// files, relative to /proc/self/fd.
+func unionOnThread(o Overlay) (union *os.File, err error) {
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			_ = f.Close() // O_PATH
+		}
+	}()
+	thread, err := NewMountThread(func() error {
+		// Opened here: overlayfs takes only layers of the namespace it is mounted in.
+		root, err := os.Open(o.Root)
+		if err != nil {
+			return err
+		}
+		files = append(files, root)
+		open := func(path string) string {
+			dir, oerr := OpenBeneath(root, path, unix.O_PATH|unix.O_DIRECTORY, 0)
+			if oerr != nil {
+				err = errors.Join(err, oerr)
+				return ""
+			}
+			files = append(files, dir)
+			return strconv.Itoa(int(dir.Fd()))
+		}
+		var lower []string
+		for _, l := range o.Lower {
+			lower = append(lower, open(l))
+		}
+		options, flags := "lowerdir="+strings.Join(lower, ":"), uintptr(unix.MS_RDONLY)
+		if o.Upper != "" {
+			flags = 0
+			options += ",upperdir=" + open(o.Upper) + ",workdir=" + open(o.Work)
+		}
+		if err != nil {
+			return err
+		}
+		union, err = mountInFds(o.Root, options, flags)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("mount union of %s: %w", o.Root, err)
+	}
+	thread.Close()
+	return union, nil
+}
+
+// mountInFds mounts an overlay on dir with /proc/self/fd as working directory,
+// and returns a detached copy of the mount. The thread has a working directory
+// of its own (unshare(2), CLONE_NEWNS implies CLONE_FS).
+func mountInFds(dir, options string, flags uintptr) (*os.File, error) {
+	if err := unix.Chdir("/proc/self/fd"); err != nil {
+		return nil, os.NewSyscallError("chdir /proc/self/fd", err)
+	}
+	if err := unix.Mount("overlay", dir, "overlay", flags|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+		return nil, os.NewSyscallError("mount overlay", err)
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	return os.NewFile(uintptr(fd), "union"), nil
 }
 
 // setOverlayDir adds one directory below root. Its path is given through an

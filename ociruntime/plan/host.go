@@ -79,10 +79,14 @@ func (p *planner) hostUnion(o *linux.Overlay, root program.Slot) {
 	cwd, data := program.Flags(fdcwd, "AT_FDCWD"), p.Slot("data")
 	p.Do("open %s", o.Root)
 	p.clonePath(cwd, o.Root, false, data)
+	// Private: a copy of a shared mount (the host's usually are) hands what is
+	// mounted on it to the host, and cannot become a container's root.
 	if p.userns {
 		p.Do("map ids of layers and writable layer")
 		p.Remedy("the file system of %s takes no id map: have it on ext4, xfs or btrfs, or use --userns host", o.Root)
 		p.setAttr(data.Value(), false, p.mountAttr(0, 0, linux.MsPrivate, true), "idmap, private")
+	} else {
+		p.setAttr(data.Value(), false, p.mountAttr(0, 0, linux.MsPrivate, false), "private")
 	}
 	if p.in.AttachedLayers {
 		p.attachedUnion(o, data, root)
@@ -111,8 +115,9 @@ func (p *planner) hostUnion(o *linux.Overlay, root program.Slot) {
 
 // attachedUnion is hostUnion for kernels whose overlayfs takes only layers that
 // are attached somewhere (before Linux 6.15): for this the keeper goes into a
-// mount namespace of its own and comes back. Before 6.5 the layers' names must
-// fit one page together, which bounds their number.
+// mount namespace of its own and comes back. Before 6.7 overlayfs takes all
+// layers in one string of at most a page, so they are named by the numbers of
+// open files, relative to /proc/self/fd.
 func (p *planner) attachedUnion(o *linux.Overlay, data, root program.Slot) {
 	cwd, empty, rootPath := program.Flags(fdcwd, "AT_FDCWD"), p.String(""), p.String(o.Root)
 	home, zero := p.Slot("host-mounts"), program.Int(0)
@@ -121,25 +126,44 @@ func (p *planner) attachedUnion(o *linux.Overlay, data, root program.Slot) {
 	p.Call("unshare", linux.SysUnshare, program.Flags(linux.CloneNewns, "CLONE_NEWNS"))
 	p.Call("mount_setattr", linux.SysMountSetattr, cwd, p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.mountAttr(0, 0, linux.MsPrivate, false), program.Flags(mountAttrSize, "private"))
 	p.Call("move_mount", linux.SysMoveMount, data.Value(), empty, cwd, rootPath, program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
-	p.Call("chdir", syscall.SYS_CHDIR, rootPath)
-	p.Do("union of %d layers as root", len(o.Lower))
 	if o.Upper == "" && len(o.Lower) == 1 {
-		p.clonePath(cwd, o.Lower[0], false, root)
+		p.Do("root is layer %s", o.Lower[0])
+		p.clonePath(data.Value(), o.Lower[0], false, root)
 	} else {
-		opts := "lowerdir=" + strings.Join(o.Lower, ":")
-		if o.Upper != "" {
-			opts += ",upperdir=" + o.Upper + ",workdir=" + o.Work
-		}
-		if len(opts) > 4095 {
-			p.refuse("the image has %d layers; with this kernel about 50 are possible: upgrade to Linux 6.15 or later", len(o.Lower))
-			opts = ""
-		}
-		p.Call("mount", syscall.SYS_MOUNT, p.String("overlay"), rootPath, p.String("overlay"), zero, p.String(opts))
+		p.unionOfFiles(o, data)
 		p.clonePath(cwd, o.Root, false, root)
 	}
 	p.publish(root, p.rootFD)
 	p.Do("go back to the host's mounts")
 	p.Call("setns", linux.SysSetns, home.Value(), program.Flags(linux.CloneNewns, "CLONE_NEWNS"))
+}
+
+// unionOfFiles mounts the union on the data root.
+func (p *planner) unionOfFiles(o *linux.Overlay, data program.Slot) {
+	if len(o.Lower) > linux.MaxLower {
+		p.refuse("the image has %d layers: overlayfs takes at most %d", len(o.Lower), linux.MaxLower)
+		return
+	}
+	p.Do("union of %d layers as root", len(o.Lower))
+	next, dir := fdLayers, p.Slot("layer")
+	open := func(path string) string {
+		p.Call("openat", syscall.SYS_OPENAT, data.Value(), p.String(path), program.Flags(linux.OPath|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, "O_PATH|O_DIRECTORY|O_NOFOLLOW"), program.Int(0)).To(dir)
+		p.publish(dir, program.Int(next))
+		p.Call("close", syscall.SYS_CLOSE, dir.Value())
+		next++
+		return itoa(next - 1)
+	}
+	var lower []string
+	for _, l := range o.Lower {
+		lower = append(lower, open(l))
+	}
+	opts := "lowerdir=" + strings.Join(lower, ":")
+	if o.Upper != "" {
+		opts += ",upperdir=" + open(o.Upper) + ",workdir=" + open(o.Work)
+	}
+	p.Call("chdir", syscall.SYS_CHDIR, p.String("/proc/self/fd"))
+	p.Call("mount", syscall.SYS_MOUNT, p.String("overlay"), p.String(o.Root), p.String("overlay"), program.Int(0), p.String(opts))
+	p.Call("close_range", linux.SysCloseRange, program.Int(fdLayers), program.Int(next-1), program.Int(0))
 }
 
 // filesAs lets the keeper make files as this user of the host while it keeps its

@@ -54,6 +54,7 @@ const (
 	fdPollReady = 201
 	fdUserns    = 202
 	fdShared    = 203 // first of the files that the keeper opens for the init
+	fdLayers    = 512 // first of the layers in unionOfFiles; the last is below 1024, the usual limit
 )
 
 // fdcwd is AT_FDCWD as a system call's argument.

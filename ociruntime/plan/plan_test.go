@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,8 +186,8 @@ func TestBuildRefuses(t *testing.T) {
 		"environment too large": {func(in *Input) { in.Spec.Process.Env = []string{strings.Repeat("x", maxEnv)} }, "shorten the environment"},
 		"too many layers": {func(in *Input) {
 			in.AttachedLayers = true
-			in.Rootfs.Lower = strings.Split(strings.Repeat("layers/"+strings.Repeat("0", 64)+" ", 60), " ")
-		}, "with this kernel about 50 are possible"},
+			in.Rootfs.Lower = slices.Repeat([]string{"layers/0"}, linux.MaxLower+1)
+		}, "overlayfs takes at most 500"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
