@@ -38,7 +38,8 @@ type Session struct {
 // come (ErrDetached) or the context ends (its cause). All output that came has
 // been written when it returns, and the connection is closed.
 func (s *Session) Run(ctx context.Context, conn *client.Hijacked) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(outer)
 	defer cancel(nil)
 	closed := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer closed()
@@ -75,7 +76,10 @@ func (s *Session) Run(ctx context.Context, conn *client.Hijacked) error {
 		// output goes on is normal (`yes | berth run -i IMAGE head`).
 	}()
 	err := CopyOutput(conn, s.TTY, s.Out, s.Err)
-	if ctx.Err() != nil {
+	switch {
+	case outer.Err() != nil: // the connection may have been closed before this news came to ctx
+		return context.Cause(outer)
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
 	return err

@@ -128,6 +128,22 @@ func TestSessionDetaches(t *testing.T) {
 	}
 }
 
+// TestDetachKeysAreDataWithoutATerminal: binary input may hold any bytes.
+func TestDetachKeysAreDataWithoutATerminal(t *testing.T) {
+	got := make(chan string, 1)
+	h := hijacked(t, func(conn *net.UnixConn) {
+		in, _ := io.ReadAll(conn)
+		got <- string(in)
+	})
+	s := Session{In: NewInput(strings.NewReader("ab\x10\x11cd"), nil), Keys: []byte{16, 17}}
+	if err := s.Run(t.Context(), h); err != nil {
+		t.Error(err)
+	}
+	if in := <-got; in != "ab\x10\x11cd" {
+		t.Errorf("the container got %q", in)
+	}
+}
+
 // TestInputOutlivesASession types while one connection ends and the next begins.
 func TestInputOutlivesASession(t *testing.T) {
 	r, w := io.Pipe()
@@ -167,6 +183,30 @@ func TestSessionEndsWithItsContext(t *testing.T) {
 	var exit *command.Exit
 	if !errors.As(err, &exit) || exit.Code != 128+15 || exit.Err != nil {
 		t.Errorf("error %#v, want exit code 143 and no words", err)
+	}
+}
+
+// TestSignalCountsForMoreThanItsClose: the client closes the connection when the
+// context ends, often before the session has heard of the end.
+func TestSignalCountsForMoreThanItsClose(t *testing.T) {
+	for range 20 {
+		release := make(chan struct{})
+		h := hijacked(t, func(*net.UnixConn) { <-release })
+		ctx, cancel := context.WithCancelCause(t.Context())
+		context.AfterFunc(ctx, func() { _ = h.Close() })
+		for range 2000 { // they make the news slow
+			_, stop := context.WithCancel(ctx)
+			defer stop()
+		}
+		var work sync.WaitGroup
+		work.Go(func() { cancel(&SignalError{syscall.SIGTERM}) })
+		err := (&Session{TTY: true}).Run(ctx, h)
+		work.Wait()
+		close(release)
+		var signal *SignalError
+		if !errors.As(err, &signal) {
+			t.Fatalf("error %v, want the signal", err)
+		}
 	}
 }
 
