@@ -4,12 +4,10 @@ import (
 	"context"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
 
 	"berth/container"
-	"berth/container/proctable"
+	"berth/engine/report"
 	"berth/ociruntime/cgroups"
 
 	"github.com/moby/moby/api/types/events"
@@ -23,7 +21,7 @@ func (e *Engine) Events(since time.Time) (past []events.Message, next <-chan eve
 
 // Version tells what this daemon is.
 func (e *Engine) Version(context.Context) (system.VersionResponse, error) {
-	kernel, err := kernelRelease()
+	kernel, err := report.KernelRelease()
 	if err != nil {
 		return system.VersionResponse{}, err
 	}
@@ -39,7 +37,7 @@ func (e *Engine) Version(context.Context) (system.VersionResponse, error) {
 
 // Info tells about the daemon and the machine.
 func (e *Engine) Info(context.Context) (system.Info, error) {
-	kernel, err := kernelRelease()
+	kernel, err := report.KernelRelease()
 	if err != nil {
 		return system.Info{}, err
 	}
@@ -67,10 +65,10 @@ func (e *Engine) Info(context.Context) (system.Info, error) {
 		ID: name, Name: name, Images: len(images), Driver: "overlayfs",
 		MemoryLimit: has["memory"], SwapLimit: layout.SwapAccounting(), PidsLimit: has["pids"],
 		CPUCfsPeriod: has["cpu"], CPUCfsQuota: has["cpu"], CPUShares: has["cpu"], CPUSet: has["cpuset"],
-		NFd: openFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: e.bus.Listeners(),
+		NFd: report.OpenFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: e.bus.Listeners(),
 		SystemTime: time.Now().Format(time.RFC3339Nano), LoggingDriver: "json-file",
 		CgroupDriver: "cgroupfs", CgroupVersion: "1",
-		KernelVersion: kernel, OperatingSystem: osName(), OSType: "linux", Architecture: machine(),
+		KernelVersion: kernel, OperatingSystem: report.OSName(), OSType: "linux", Architecture: report.Machine(),
 		NCPU: host.CPUs, MemTotal: host.Memory, DockerRootDir: e.Root, ServerVersion: e.Config.Version,
 		Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: "berth",
 		LiveRestoreEnabled: true,
@@ -92,44 +90,4 @@ func (e *Engine) Info(context.Context) (system.Info, error) {
 		}
 	}
 	return info, nil
-}
-
-// openFiles counts this process's open files; 0 if /proc does not tell.
-func openFiles() int {
-	entries, err := os.ReadDir("/proc/" + strconv.Itoa(os.Getpid()) + "/fd")
-	if err != nil {
-		return 0
-	}
-	return len(entries)
-}
-
-// machine is the architecture as uname(2) calls it.
-func machine() string {
-	switch runtime.GOARCH {
-	case "amd64":
-		return "x86_64"
-	case "arm64":
-		return "aarch64"
-	}
-	return runtime.GOARCH
-}
-
-// kernelRelease is what uname -r prints.
-func kernelRelease() (string, error) {
-	s, err := proctable.ReadShort("/proc/sys/kernel/osrelease")
-	return strings.TrimSpace(s), err
-}
-
-// osName is the distribution's name for itself.
-func osName() string {
-	data, err := proctable.ReadShort("/etc/os-release")
-	if err != nil {
-		return "Linux"
-	}
-	for line := range strings.Lines(data) {
-		if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
-			return strings.Trim(strings.TrimSpace(v), `"'`)
-		}
-	}
-	return "Linux"
 }

@@ -38,7 +38,7 @@ func (e *Engine) Inspect(_ context.Context, ref string, size bool) (mcontainer.I
 		Platform:        "linux",
 		ExecIDs:         e.execs.Running(c.ID()),
 		HostConfig:      rec.HostConfig,
-		Mounts:          e.mountPoints(&rec),
+		Mounts:          report.MountPoints(e.Root, &rec),
 		Config:          report.Config(&rec),
 		NetworkSettings: &mcontainer.NetworkSettings{Ports: network.PortMap{}, Networks: report.Networks(&rec)},
 		GraphDriver: &storage.DriverData{Name: "overlayfs", Data: map[string]string{

@@ -79,7 +79,7 @@ func (e *Engine) selects(f Filters, rec *container.Record) bool {
 		return value == want || value == want+":latest" || strings.HasPrefix(rec.Image, want) || strings.HasPrefix(rec.Image, "sha256:"+want)
 	}
 	volumes := []string{}
-	for _, m := range e.mountPoints(rec) {
+	for _, m := range report.MountPoints(e.Root, rec) {
 		volumes = append(volumes, m.Name, m.Source, m.Destination)
 	}
 	return contains("id", rec.ID, strings.HasPrefix) && contains("name", rec.Name, strings.Contains) &&
@@ -99,7 +99,7 @@ func (e *Engine) summary(c *container.Container, rec *container.Record, size boo
 		Labels:          rec.Config.Labels,
 		State:           report.Status(rec.State.Status),
 		Status:          report.StatusText(rec, time.Now()),
-		Mounts:          e.mountPoints(rec),
+		Mounts:          report.MountPoints(e.Root, rec),
 		NetworkSettings: &mcontainer.NetworkSettingsSummary{Networks: report.Networks(rec)},
 	}
 	s.HostConfig.NetworkMode = string(rec.HostConfig.NetworkMode)

@@ -7,10 +7,13 @@ import (
 	"syscall"
 
 	"berth/container"
+	"berth/engine/report"
+	"berth/spec"
 
 	"github.com/containerd/errdefs"
 	mcontainer "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
 )
 
 // Remove deletes a container, its writable layer and its log.
@@ -119,4 +122,20 @@ func (e *Engine) writableSize(id string) int64 {
 		return 0
 	}
 	return n
+}
+
+// removeAnonymous deletes a container's anonymous volumes.
+func (e *Engine) removeAnonymous(rec *container.Record) error {
+	mounts, err := spec.Mounts(*rec.Config, rec.HostConfig)
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		if m.Type == mount.TypeVolume && m.Name == "" {
+			if err := e.volumes.Remove(report.AnonymousVolume(rec.ID, m.Target)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

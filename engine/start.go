@@ -11,6 +11,7 @@ import (
 	"berth/container"
 	"berth/container/stdio"
 	"berth/engine/bundle"
+	"berth/engine/report"
 	"berth/internal/cleanup"
 	"berth/internal/linux"
 	"berth/ociruntime/lifecycle"
@@ -161,7 +162,7 @@ func (s *starting) prepareMounts(context.Context, *cleanup.Stack) (err error) {
 		case m.Type == mount.TypeVolume:
 			name := m.Name
 			if name == "" {
-				name = anonymousVolume(s.rec.ID, m.Target)
+				name = report.AnonymousVolume(s.rec.ID, m.Target)
 			}
 			if m.Source, err = s.e.volumes.Ensure(name); err != nil {
 				return err

@@ -382,6 +382,36 @@ func TestTermLeavesContainersRunning(t *testing.T) {
 	}
 }
 
+// An exec outlives the daemon that started it, and nothing of it outlives its
+// container.
+func TestCrashDuringExec(t *testing.T) {
+	d := newDaemon(t)
+	id := d.create(sh("sleep 1000"))
+	d.startContainer(id)
+	exec := func(cmd ...string) string {
+		var created container.ExecCreateResponse
+		d.must(201, "POST", "/containers/"+id+"/exec", container.ExecCreateRequest{Cmd: cmd}, &created)
+		d.must(200, "POST", "/exec/"+created.ID+"/start", container.ExecStartRequest{Detach: true}, nil)
+		return created.ID[:16]
+	}
+	short, long := exec("sh", "-c", "sleep 0.3"), exec("sleep", "1000")
+	d.stop(syscall.SIGKILL)
+	d.eventually("the short exec ends", func() bool {
+		_, err := os.Stat(filepath.Join(d.run, "containers", id, "exec-"+short, "exit"))
+		return err == nil
+	})
+	d.start()
+	d.eventually("the short exec's keeper is gone", func() bool { return len(traces(short)) == 0 })
+	if len(traces(long)) == 0 {
+		t.Error("the long exec has ended with the daemon")
+	}
+	d.must(204, "DELETE", "/containers/"+id+"?force=1", nil, nil)
+	d.eventually("the long exec's keeper is gone", func() bool { return len(traces(long)) == 0 })
+	if left := append(d.leftovers(), traces(id)...); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
 // Clients come and go while a container is silent: nothing of them stays.
 func TestSecurity34AttachAndExecAreFlat(t *testing.T) {
 	d := newDaemon(t)

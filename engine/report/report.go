@@ -2,18 +2,23 @@
 //
 // Level: L3, a subroom of engine.
 // Owns: how a record's state is shown.
-// May import: container, moby/moby/api.
+// May import: container, spec, moby/moby/api.
 // Must not know: where records come from.
 package report
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"berth/container"
+	"berth/spec"
 
 	"github.com/docker/go-units"
 	mcontainer "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 )
 
@@ -79,4 +84,31 @@ func StatusText(rec *container.Record, now time.Time) string {
 		return "Dead"
 	}
 	return "Created"
+}
+
+// AnonymousVolume names the volume that a container has at target without the
+// user naming one. The name follows from both, so it need not be stored.
+func AnonymousVolume(id, target string) string {
+	sum := sha256.Sum256([]byte(id + "\x00" + target))
+	return hex.EncodeToString(sum[:])
+}
+
+// MountPoints lists the mounts of a container below a data root.
+func MountPoints(root string, rec *container.Record) []mcontainer.MountPoint {
+	points := []mcontainer.MountPoint{}
+	mounts, err := spec.Mounts(*rec.Config, rec.HostConfig)
+	if err != nil { // checked when it was created
+		return points
+	}
+	for _, m := range mounts {
+		p := mcontainer.MountPoint{Type: m.Type, Source: m.Source, Destination: m.Target, RW: !m.ReadOnly, Propagation: m.Propagation}
+		if m.Type == mount.TypeVolume {
+			if p.Name = m.Name; p.Name == "" {
+				p.Name = AnonymousVolume(rec.ID, m.Target)
+			}
+			p.Driver, p.Source = "local", filepath.Join(root, "volumes", p.Name, "data")
+		}
+		points = append(points, p)
+	}
+	return points
 }
