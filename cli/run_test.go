@@ -89,6 +89,21 @@ func TestRunDetached(t *testing.T) {
 	}
 }
 
+func TestOtherVersionOfTheDaemon(t *testing.T) {
+	for server, want := range map[string]string{
+		"berth/test": "",
+		"berth/0.9":  "berthd 0.9 runs, but this is berth test: stop berthd",
+		"Docker/28":  "", // somebody else's, on purpose
+	} {
+		f := newFake(t)
+		f.routes["GET /containers/json"] = func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Server", server)
+			answer(200, `[]`)(w, r)
+		}
+		f.run("", "ps", "-q").check(t, 0, "", want)
+	}
+}
+
 // TestRunSurvivesTheDaemon ends the daemon while the container runs: the new
 // daemon is joined, and the exit code is still the container's.
 func TestRunSurvivesTheDaemon(t *testing.T) {

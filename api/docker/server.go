@@ -22,6 +22,10 @@ const (
 
 // Server answers requests. Make it with New.
 type Server struct {
+	// Version is told in each answer's header, so that a command line of another
+	// build can say so.
+	Version string
+
 	backend Backend
 	log     *slog.Logger
 	routes  []route
@@ -46,7 +50,7 @@ func (s *Server) HTTP() *http.Server {
 
 // ServeHTTP finds the route and turns errors into answers.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Server", "berth")
+	w.Header().Set("Server", "berth/"+s.Version)
 	w.Header().Set("Api-Version", APIVersion)
 	w.Header().Set("Ostype", "linux")
 	if err := s.route(w, r); err != nil {

@@ -25,6 +25,9 @@ type Client struct {
 	Socket string
 	// UserAgent is sent with each request.
 	UserAgent string
+	// OnServer, if set, is called with what each answer says about its server,
+	// as "berth/1.2".
+	OnServer func(server string)
 
 	idle chan *conn // holds at most one connection
 }
@@ -175,6 +178,9 @@ func (c *Client) send(ctx context.Context, q request) (*Answer, error) {
 			err = writeErr
 		}
 		return nil, a.explain(fmt.Errorf("%s %s: %w", q.method, q.path, &LostError{err}))
+	}
+	if c.OnServer != nil {
+		c.OnServer(a.header["server"])
 	}
 	if a.status >= 400 {
 		defer a.Close()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"berth/cli/client"
 	"berth/cli/launch"
@@ -32,6 +33,15 @@ func (c *CLI) Client(ctx context.Context) (*client.Client, error) {
 		return c.client, nil
 	}
 	api := client.New(c.Settings.Socket(), "berth/"+c.Version)
+	var told sync.Once
+	api.OnServer = func(server string) {
+		v, ok := strings.CutPrefix(server, "berth/")
+		if ok && v != c.Version {
+			told.Do(func() {
+				c.Warn(fmt.Errorf("berthd %s runs, but this is berth %s: stop berthd, and the next command starts the new one; containers go on", v, c.Version))
+			})
+		}
+	}
 	if err := launch.Ensure(ctx, api, c.Settings); err != nil {
 		return nil, err
 	}

@@ -100,7 +100,9 @@ func credentials(ctx context.Context, host, repository string) (credential.Crede
 // serveAPI answers requests until the end is asked for.
 func serveAPI(ctx context.Context, o options, e *engine.Engine, l *net.UnixListener, log *slog.Logger) error {
 	idle := newIdleWatch(e.Busy, o.idle)
-	server := docker.New(e, log).HTTP()
+	api := docker.New(e, log)
+	api.Version = version
+	server := api.HTTP()
 	server.ConnState = idle.connState
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
