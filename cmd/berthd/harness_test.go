@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -302,4 +304,16 @@ func traces(id string) []string {
 		}
 	}
 	return found
+}
+
+// killTrace kills the process behind a /proc/PID/cmdline of traces.
+func killTrace(t *testing.T, path string) {
+	t.Helper()
+	pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Fatal(err)
+	}
 }
