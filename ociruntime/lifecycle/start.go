@@ -160,7 +160,10 @@ func launch(ctx context.Context, prog *program.Program, id, runDir string, termi
 		}
 	}()
 	// A step can wait for long, for a file system on the network say.
-	stop := context.AfterFunc(ctx, func() { killStarting(started.Process.Pid, runDir) })
+	stop := context.AfterFunc(ctx, func() {
+		killStarting(started.Process.Pid, runDir)
+		started.GiveUp()
+	})
 	verdict := started.Verdict()
 	if !stop() {
 		return nil, fmt.Errorf("start %s: %w", id, context.Cause(ctx))

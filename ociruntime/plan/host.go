@@ -28,12 +28,12 @@ func (p *planner) mountAttr(set, clr, propagation uint64, idmap bool) program.Ar
 
 const mountAttrSize = 32
 
-func (p *planner) setAttr(fd program.Arg, recursive bool, attr program.Arg, text string) {
+func (p *planner) setAttr(fd program.Arg, recursive bool, attr program.Arg, text string) *program.Step {
 	flags, name := uint64(linux.AtEmptyPath), "AT_EMPTY_PATH"
 	if recursive {
 		flags, name = flags|linux.AtRecursive, name+"|AT_RECURSIVE"
 	}
-	p.Call("mount_setattr", linux.SysMountSetattr, fd, p.String(""), program.Flags(flags, name), attr, program.Flags(mountAttrSize, text))
+	return p.Call("mount_setattr", linux.SysMountSetattr, fd, p.String(""), program.Flags(flags, name), attr, program.Flags(mountAttrSize, text))
 }
 
 // clonePath makes a detached copy of the mount at a host path.
@@ -229,7 +229,10 @@ func (p *planner) hostBinds() {
 		if m.idmap && p.userns {
 			// Not of the mounts below it: many file systems have no idmapped mounts.
 			p.Remedy("the file system of %s takes no id map: use --userns host, or another directory", m.Source)
-			p.setAttr(m.fd, false, p.mountAttr(0, 0, 0, true), "idmap")
+			idmap := p.setAttr(m.fd, false, p.mountAttr(0, 0, 0, true), "idmap")
+			if kernelFiles(m.Source) {
+				idmap.Tolerate(syscall.EINVAL) // shown as nobody's
+			}
 		}
 	}
 	for _, m := range p.mounts {
@@ -245,6 +248,13 @@ func (p *planner) hostBinds() {
 			m.cgroups = append(m.cgroups, number)
 		}
 	}
+}
+
+// kernelFiles says whether a path is on the file systems that are the kernel's
+// own, which have no idmapped mounts.
+func kernelFiles(name string) bool {
+	top, _, _ := strings.Cut(strings.TrimPrefix(path.Clean(name), "/"), "/")
+	return top == "proc" || top == "sys" || top == "dev"
 }
 
 // devices is what every container's /dev holds (OCI runtime spec, "Default Devices").
@@ -339,17 +349,36 @@ func (p *planner) limitProcess() {
 			p.refuse("rlimit %s is unknown", r.Type)
 			continue
 		}
-		p.Do("limit %s to %d, hard %d", r.Type, r.Soft, r.Hard)
+		soft, hard := r.Soft, r.Hard
+		if r.Type == "RLIMIT_NOFILE" {
+			soft, hard = max(soft, initFiles), max(hard, initFiles)
+		}
+		p.Do("limit %s to %d, hard %d", r.Type, soft, hard)
 		p.Remedy("berthd itself may not have more: lower --ulimit, or give it CAP_SYS_RESOURCE")
-		p.Call("prlimit64", linux.SysPrlimit64, p.Child().Value(), program.Flags(uint64(n), r.Type), p.Words("rlimit", r.Soft, r.Hard).At(0), program.Int(0))
+		p.Call("prlimit64", linux.SysPrlimit64, p.Child().Value(), program.Flags(uint64(n), r.Type), p.Words("rlimit", soft, hard).At(0), program.Int(0))
 	}
-	if adj := p.in.Spec.Process.OOMScoreAdj; adj != nil && *adj != 0 {
+	if adj := p.in.Spec.Process.OOMScoreAdj; adj != nil { // 0 too: the daemon's own may be another
 		text := itoa(*adj)
 		p.Do("set oom_score_adj to %s", text)
 		p.Remedy("a score below berthd's own needs CAP_SYS_RESOURCE: raise --oom-score-adj")
 		fd := p.openProcOfInit("oom_score_adj", syscall.O_WRONLY)
 		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text), text), program.Int(len(text)))
 		p.Call("close", syscall.SYS_CLOSE, fd.Value())
+	}
+}
+
+// initFiles is how many files the init may need open while it builds the
+// container: a lower limit must wait.
+const initFiles = 4096
+
+// limitFiles gives the limit of open files its own value if that is too low for
+// the building. Lowering needs no privilege.
+func (p *planner) limitFiles() {
+	for _, r := range p.in.Spec.Process.Rlimits {
+		if r.Type == "RLIMIT_NOFILE" && min(r.Soft, r.Hard) < initFiles {
+			p.Do("limit %s to %d, hard %d", r.Type, r.Soft, r.Hard)
+			p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), program.Flags(uint64(rlimits[r.Type]), r.Type), p.Words("rlimit", r.Soft, r.Hard).At(0), program.Int(0))
+		}
 	}
 }
 

@@ -239,7 +239,7 @@ func sysctlPath(name string) string {
 // stays in the file table that the keeper shares.
 func (p *planner) console(bindConsole bool) {
 	p.Group("terminal")
-	p.Do("open a terminal")
+	p.Do("open a terminal in /dev/pts")
 	master, slave := p.Slot("ptmx"), p.Slot("pts")
 	rdwr := uint64(syscall.O_RDWR | syscall.O_NOCTTY | syscall.O_CLOEXEC)
 	p.Call("openat", syscall.SYS_OPENAT, program.Int(FDDevpts), p.String("ptmx"), program.Flags(rdwr, "O_RDWR|O_NOCTTY"), program.Int(0)).To(master)
@@ -257,7 +257,8 @@ func (p *planner) console(bindConsole bool) {
 	p.Call("fchown", linux.SysFchown, slave.Value(), program.Int(int(u.UID)), program.Flags(1<<32-1, "-1"))
 	p.Call("ioctl", syscall.SYS_IOCTL, slave.Value(), program.Flags(linux.Tiocsctty, "TIOCSCTTY"), program.Int(0))
 	p.Call("dup3", linux.SysDup3, master.Value(), program.Int(FDStdin), program.Int(0))
-	if bindConsole && p.find("/dev/console") == nil {
+	dev := p.find("/dev")
+	if bindConsole && dev != nil && dev.kind == devMount && p.find("/dev/console") == nil {
 		p.Do("bind the terminal at /dev/console")
 		cover := p.Slot("console")
 		p.Call("mknodat", linux.SysMknodat, p.devFD, p.String("console"), program.Flags(linux.SIfreg|0o620, "S_IFREG|0620"), program.Int(0))
@@ -282,7 +283,7 @@ func (p *planner) openCwd(root program.Arg) program.Slot {
 	p.Remedy("it must be a directory of the image: choose another")
 	fd := p.Slot("cwd")
 	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
-	p.Call("openat2", linux.SysOpenat2, root, p.String(cwd), how, program.Int(24)).To(fd)
+	p.openIn(root, cwd, how, fd)
 	return fd
 }
 

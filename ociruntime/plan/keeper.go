@@ -47,6 +47,9 @@ func (p *planner) clone() {
 		if n.Path != "" {
 			p.refuse("namespace %s by path %s is not supported: only new namespaces are", n.Type, n.Path)
 		}
+		if cloneFlags[n.Type]|enterFlags[n.Type] == 0 {
+			p.refuse("namespace of type %q is not supported", n.Type)
+		}
 		flags |= cloneFlags[n.Type]
 		if cloneFlags[n.Type] != 0 {
 			names = append(names, string(n.Type))
@@ -65,6 +68,11 @@ func (p *planner) prepareKeeper() {
 	p.Do("block signals")
 	all := p.Bytes([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, "all")
 	p.Call("rt_sigprocmask", linux.SysSignalMask, program.Flags(2, "SIG_SETMASK"), all, program.Int(0), program.Int(8))
+	p.Do("take the default of signals that the daemon's parent may ignore")
+	action := p.Bytes(make([]byte, 32), "SIG_DFL")
+	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU} {
+		p.Call("rt_sigaction", syscall.SYS_RT_SIGACTION, program.Int(int(s)), action, program.Int(0), program.Int(8))
+	}
 	p.Do("name the keeper")
 	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetName, "PR_SET_NAME"), p.String("berth-keeper"))
 	// Nothing of the program can be read or traced from inside the container.

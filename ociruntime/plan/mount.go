@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"berth/internal/linux"
 	"berth/ociruntime/program"
@@ -70,9 +71,17 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 	}
 	m := &mount{Mount: sm}
 	m.Destination = path.Clean(sm.Destination)
+	if m.Destination == "/" {
+		return nil, fmt.Errorf("mount destination is /: what lies there is the root, see root.path")
+	}
 	for _, o := range sm.Options {
 		attr, isAttr := attributes[o]
-		if !isAttr && strings.HasPrefix(o, "r") {
+		kept := uint64(0)
+		if isAttr {
+			// "rw" undoes an earlier "ro"; it does not make writable what the host
+			// has mounted read-only. "rrw" does.
+			kept = attr.clr &^ linux.MountAttrAtimeMask
+		} else if strings.HasPrefix(o, "r") {
 			// "rro" and its like reach the mounts below; those of rbind all do.
 			attr, isAttr = attributes[o[1:]]
 		}
@@ -80,7 +89,7 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 		switch {
 		case isAttr:
 			m.set = m.set&^attr.clr | attr.set
-			m.clr = m.clr&^attr.set | attr.clr
+			m.clr = m.clr&^attr.set | attr.clr&^kept
 		case isProp:
 			m.prop = prop
 		case o == "bind" || o == "rbind":
@@ -181,6 +190,23 @@ func (p *planner) attachMounts() {
 			}
 		}
 	}
+	if m := p.find("/dev/pts"); m == nil || m.kind != newMount {
+		p.foundPts()
+	}
+}
+
+// foundPts keeps what the container has at /dev/pts instead of a devpts of its
+// own, the host's say, for terminals: now and in later execs.
+func (p *planner) foundPts() {
+	p.Do("find /dev/pts")
+	pts, none := p.Slot("pts"), p.Label("no /dev/pts")
+	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+	p.openInRoot("/dev/pts", how, pts).Tolerate(enoent, enotdir)
+	for _, e := range []syscall.Errno{enoent, enotdir} {
+		p.IfEqual(pts.Value(), program.Errno(e), none)
+	}
+	p.Call("dup3", linux.SysDup3, pts.Value(), program.Int(FDDevpts), program.Int(0))
+	p.Place(none)
 }
 
 // dirInDev makes a mount point in the fresh /dev, where nobody else writes yet.
@@ -258,7 +284,17 @@ func (p *planner) target(dest string, dir bool) program.Slot {
 
 // openInRoot opens a path as if the new root were "/": links cannot leave it.
 func (p *planner) openInRoot(file string, how program.Arg, to program.Slot) *program.Step {
-	return p.Call("openat2", linux.SysOpenat2, p.rootFD, p.String(file), how, program.Int(24)).To(to)
+	return p.openIn(p.rootFD, file, how, to)
+}
+
+// openIn opens a path as if root were "/". A mount or a rename anywhere on the
+// host while a ".." is passed is EAGAIN (openat2(2)): then it looks again.
+func (p *planner) openIn(root program.Arg, file string, how program.Arg, to program.Slot) *program.Step {
+	again := p.Label("open again")
+	p.Place(again)
+	s := p.Call("openat2", linux.SysOpenat2, root, p.String(file), how, program.Int(24)).To(to).Tolerate(syscall.EAGAIN)
+	p.IfEqual(to.Value(), program.Errno(syscall.EAGAIN), again)
+	return s
 }
 
 // how is a struct open_how (openat2(2)) for O_PATH inside the root.

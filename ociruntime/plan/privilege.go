@@ -9,6 +9,8 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/program"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // capabilities are the numbers of capabilities(7) in order.
@@ -47,18 +49,18 @@ func (p *planner) privileges() {
 	p.Do("set umask")
 	p.Call("umask", linux.SysUmask, program.Flags(umask, fmt.Sprintf("%#o", umask)))
 	caps := proc.Capabilities
-	if caps != nil {
-		p.dropBounding(p.capMask(caps.Bounding))
+	if caps == nil {
+		caps = &specs.LinuxCapabilities{} // none, as other runtimes take it
 	}
+	p.dropBounding(p.capMask(caps.Bounding))
 	p.letGo()
+	p.limitFiles()
 	if !proc.NoNewPrivileges {
 		// Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)).
 		p.loadFilter()
 	}
 	p.becomeUser()
-	if caps != nil {
-		p.setCapabilities(p.capMask(caps.Effective), p.capMask(caps.Permitted), p.capMask(caps.Inheritable), p.capMask(caps.Ambient))
-	}
+	p.setCapabilities(p.capMask(caps.Effective), p.capMask(caps.Permitted), p.capMask(caps.Inheritable), p.capMask(caps.Ambient))
 	p.dieWithKeeper()
 	if proc.NoNewPrivileges {
 		p.Do("set no_new_privs")
