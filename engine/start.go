@@ -151,7 +151,7 @@ func (s *starting) lookInside(context.Context, *cleanup.Stack) (err error) {
 }
 
 // prepareMounts makes sure that everything to be bound exists.
-func (s *starting) prepareMounts(context.Context, *cleanup.Stack) (err error) {
+func (s *starting) prepareMounts(ctx context.Context, _ *cleanup.Stack) (err error) {
 	s.mounts, err = spec.Mounts(*s.rec.Config, s.rec.HostConfig)
 	if err != nil {
 		return err
@@ -164,7 +164,11 @@ func (s *starting) prepareMounts(context.Context, *cleanup.Stack) (err error) {
 			if name == "" {
 				name = report.AnonymousVolume(s.rec.ID, m.Target)
 			}
-			if m.Source, err = s.e.volumes.Ensure(name); err != nil {
+			var fill func(*os.File) error
+			if !m.NoCopy {
+				fill = func(dir *os.File) error { return bundle.CopyTo(ctx, dir, s.rootfs, m.Target) }
+			}
+			if m.Source, err = s.e.volumes.Ensure(name, m.Name != "" || !s.rec.AutoRemove(), fill); err != nil {
 				return err
 			}
 		case m.Type == mount.TypeBind && m.CreateSource:

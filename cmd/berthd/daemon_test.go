@@ -585,3 +585,32 @@ func TestUsage(t *testing.T) {
 		}
 	}
 }
+
+func TestVolumes(t *testing.T) {
+	d := newDaemon(t)
+	r := sh("echo data >> /etc/added; ls /etc/passwd && cat /etc/added")
+	r.HostConfig.Binds = []string{"etc:/etc"}
+	for i, want := range []string{"/etc/passwd\ndata\n", "/etc/passwd\ndata\ndata\n"} {
+		id := d.create(r)
+		d.startContainer(id)
+		if code := d.wait(id); code != 0 {
+			t.Errorf("run %d: exit code %d", i, code)
+		}
+		if out, _ := d.logs(id); out != want {
+			t.Errorf("run %d prints %q, want %q", i, out, want)
+		}
+		d.must(204, "DELETE", "/containers/"+id+"?v=1", nil, nil) // keeps named volumes
+	}
+	anonymous := sh("ls /data")
+	anonymous.Volumes = map[string]struct{}{"/data": {}}
+	id := d.create(anonymous)
+	d.startContainer(id)
+	d.wait(id)
+	if got := len(d.leftovers()); got != 3 { // container, both volumes
+		t.Errorf("%d things on disk: %q", got, d.leftovers())
+	}
+	d.must(204, "DELETE", "/containers/"+id+"?v=1", nil, nil)
+	if got := d.leftovers(); len(got) != 1 || filepath.Base(got[0]) != "etc" {
+		t.Errorf("left: %q", got)
+	}
+}

@@ -3,11 +3,12 @@
 //
 // Level: L3, a subroom of engine.
 // Owns: how a record becomes the input of package spec; the cache of users.
-// May import: container, container/rootfs, spec, internal/linux, ociruntime/lifecycle.
+// May import: container, container/rootfs, volume, spec, internal/linux, ociruntime/lifecycle.
 // Must not know: when a container starts; volumes' directories; the API.
 package bundle
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/lifecycle"
 	"berth/spec"
+	"berth/volume"
 
 	mcontainer "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
@@ -211,4 +213,23 @@ func explain(t rootfs.Tree, p *specs.Process, errno syscall.Errno) error {
 // FilesOf are the files in a container's directory that are bound over its image's.
 func FilesOf(c *container.Container) spec.Files {
 	return spec.Files{Hosts: c.Path("hosts"), Hostname: c.Path("hostname"), ResolvConf: c.Path("resolv.conf")}
+}
+
+// CopyTo copies what a container's root has at path into the directory of a new
+// volume; a path that is not there, or no directory, leaves it empty.
+func CopyTo(ctx context.Context, dir *os.File, o linux.Overlay, path string) error {
+	root, err := linux.MountOverlay(o)
+	if err != nil {
+		return fmt.Errorf("look into the container's root: %w", err)
+	}
+	defer root.Close()
+	from, err := linux.OpenInRoot(root, path, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	return volume.CopyTree(ctx, from, dir)
 }
