@@ -52,7 +52,7 @@ func (c *Container) Exec(ctx context.Context, a ExecArgs) (*Process, error) {
 		}
 		extra = joins
 	}
-	files, err := newStdio(a.RunDir, a.Process.Terminal, a.OpenStdin, extra)
+	files, err := newStdio(a.RunDir, spec, a.OpenStdin, extra)
 	if err != nil {
 		return nil, err
 	}

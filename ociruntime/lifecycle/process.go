@@ -13,6 +13,8 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // IO is the daemon's side of a process's standard files. With a terminal only
@@ -189,8 +191,8 @@ type stdio struct {
 	inherit []*os.File // the keeper's descriptors 0, 1, ...
 }
 
-// newStdio opens what a keeper starts with; joins come last.
-func newStdio(runDir string, terminal, openStdin bool, joins []*os.File) (s *stdio, err error) {
+// newStdio opens what the keeper of the spec's process starts with; joins come last.
+func newStdio(runDir string, spec *specs.Spec, openStdin bool, joins []*os.File) (s *stdio, err error) {
 	s = &stdio{theirs: append([]*os.File{}, joins...)}
 	defer func() {
 		if err != nil {
@@ -212,7 +214,7 @@ func newStdio(runDir string, terminal, openStdin bool, joins []*os.File) (s *std
 	s.ours, s.theirs = append(s.ours, s.notifyR), append(s.theirs, s.notifyW)
 	in, out, errw := s.null, s.null, s.null
 	heldOut, heldErr := s.null, s.null
-	if !terminal {
+	if !spec.Process.Terminal {
 		if openStdin {
 			if in, s.io.Stdin, err = linux.Pipe(false, true); err != nil {
 				return s, err
@@ -228,12 +230,31 @@ func newStdio(runDir string, terminal, openStdin bool, joins []*os.File) (s *std
 		}
 		s.ours, s.theirs = append(s.ours, s.io.Stderr), append(s.theirs, errw)
 		heldOut, heldErr = s.io.Stdout, s.io.Stderr
+		if err := s.give(spec); err != nil {
+			return s, err
+		}
 	}
 	s.inherit = append([]*os.File{
 		0: in, 1: out, 2: errw, plan.FDVerdict: nil, plan.FDRunDir: s.runDir, plan.FDNotifyR: s.notifyR, plan.FDNotifyW: s.notifyW,
 		plan.FDStdin: s.null, plan.FDStdout: heldOut, plan.FDStderr: heldErr, plan.FDDevpts: s.null, plan.FDNull: s.null,
 	}, joins...)
 	return s, nil
+}
+
+// give makes the spec's user the owner of its pipes: opening /dev/stdout, which
+// many images have a log file linked to, asks for the permissions of the pipe.
+func (s *stdio) give(spec *specs.Spec) error {
+	u := spec.Process.User
+	uid, gid := plan.HostID(spec.Linux.UIDMappings, u.UID), plan.HostID(spec.Linux.GIDMappings, u.GID)
+	for _, f := range []*os.File{s.io.Stdin, s.io.Stdout, s.io.Stderr} {
+		if f == nil {
+			continue
+		}
+		if err := f.Chown(int(uid), int(gid)); err != nil { // both ends are one inode
+			return fmt.Errorf("give the pipes of its streams to the process's user: %w", err)
+		}
+	}
+	return nil
 }
 
 // handedOver closes what only the keeper and the container need.

@@ -36,7 +36,7 @@ func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
 			return nil, err
 		}
 	}
-	files, err := newStdio(a.RunDir, a.Spec.Process.Terminal, a.OpenStdin, joins)
+	files, err := newStdio(a.RunDir, a.Spec, a.OpenStdin, joins)
 	if err != nil {
 		return nil, err
 	}

@@ -320,18 +320,18 @@ func (p *planner) makeNode(d specs.LinuxDevice, made map[string]bool) {
 	}
 	id := func(maps []specs.LinuxIDMapping, id *uint32) program.Arg {
 		if id == nil {
-			return program.Int(int(hostID(maps, 0)))
+			return program.Int(int(HostID(maps, 0)))
 		}
-		return program.Int(int(hostID(maps, *id)))
+		return program.Int(int(HostID(maps, *id)))
 	}
 	p.Call("fchownat", linux.SysFchownat, p.devFD, p.String(name), id(p.in.Spec.Linux.UIDMappings, d.UID), id(p.in.Spec.Linux.GIDMappings, d.GID), program.Flags(linux.AtSymlinkNofollow, "AT_SYMLINK_NOFOLLOW"))
 }
 
-func (p *planner) hostRootID() uint32  { return hostID(p.in.Spec.Linux.UIDMappings, 0) }
-func (p *planner) hostRootGID() uint32 { return hostID(p.in.Spec.Linux.GIDMappings, 0) }
+func (p *planner) hostRootID() uint32  { return HostID(p.in.Spec.Linux.UIDMappings, 0) }
+func (p *planner) hostRootGID() uint32 { return HostID(p.in.Spec.Linux.GIDMappings, 0) }
 
-// hostID is the host's id for an id of the container; without maps the same.
-func hostID(maps []specs.LinuxIDMapping, id uint32) uint32 {
+// HostID is the host's id for an id of the container; without maps the same.
+func HostID(maps []specs.LinuxIDMapping, id uint32) uint32 {
 	for _, m := range maps {
 		if id >= m.ContainerID && id-m.ContainerID < m.Size {
 			return m.HostID + id - m.ContainerID
