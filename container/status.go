@@ -34,6 +34,8 @@ const (
 )
 
 // next is the one table of allowed changes.
+//
+//exhaustive:enforce
 var next = map[Status][]Status{
 	Created:    {Starting, Removing},
 	Starting:   {Running, Created, Exited},

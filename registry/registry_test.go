@@ -320,8 +320,8 @@ func TestSecurity41CredentialsStayWithTheirHost(t *testing.T) {
 		}
 	})
 	t.Run("token server without TLS", func(t *testing.T) {
-		var clear recorder
-		clearHost := serve(t, func(w http.ResponseWriter, r *http.Request) { clear.note(r); fmt.Fprint(w, `{"token":"x"}`) })
+		var plain recorder
+		clearHost := serve(t, func(w http.ResponseWriter, r *http.Request) { plain.note(r); fmt.Fprint(w, `{"token":"x"}`) })
 		ts := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+clearHost+`/token",service="x"`)
 			w.WriteHeader(http.StatusUnauthorized)
@@ -331,7 +331,7 @@ func TestSecurity41CredentialsStayWithTheirHost(t *testing.T) {
 		if _, err := repo.Resolve(t.Context(), "1"); !errdefs.IsUnauthorized(err) {
 			t.Errorf("got %v, want ErrUnauthenticated", err)
 		}
-		if clear.all.Load() != 0 {
+		if plain.all.Load() != 0 {
 			t.Error("the token server in the clear was asked")
 		}
 	})

@@ -113,10 +113,10 @@ func scan(f *os.File, line func([]byte) error) (rest int, err error) {
 	b := bufio.NewReaderSize(f, maxEntry)
 	for {
 		s, err := b.ReadSlice('\n')
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return len(s), nil
 		}
-		if err == bufio.ErrBufferFull { // no entry of ours: pass over it
+		if errors.Is(err, bufio.ErrBufferFull) { // no entry of ours: pass over it
 			continue
 		}
 		if err != nil {
@@ -164,7 +164,7 @@ func (r *reader) run(ctx context.Context) error {
 			return err
 		}
 		if r.gen < gen || len(r.files) == 0 {
-			more, err := r.openNext(gen)
+			more, err := r.openNext()
 			if err != nil {
 				return err
 			}
@@ -208,7 +208,7 @@ func (r *reader) drain(ctx context.Context) error {
 
 // openNext opens the file that followed the last one read. Files that were
 // rotated away while the reader was slower than the writer are lost to it.
-func (r *reader) openNext(gen int) (bool, error) {
+func (r *reader) openNext() (bool, error) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
 	n := 0

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"time"
@@ -27,10 +28,13 @@ type Stat struct {
 	Mtime    time.Time
 }
 
-// IsDir, IsSymlink and IsWhiteout tell the type. A whiteout is overlayfs's
-// mark of a deleted name: a character device 0:0.
-func (s Stat) IsDir() bool      { return s.Mode&unix.S_IFMT == unix.S_IFDIR }
-func (s Stat) IsSymlink() bool  { return s.Mode&unix.S_IFMT == unix.S_IFLNK }
+// IsDir tells a directory.
+func (s Stat) IsDir() bool { return s.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// IsSymlink tells a symbolic link.
+func (s Stat) IsSymlink() bool { return s.Mode&unix.S_IFMT == unix.S_IFLNK }
+
+// IsWhiteout tells overlayfs's mark of a deleted name: a character device 0:0.
 func (s Stat) IsWhiteout() bool { return s.Mode&unix.S_IFMT == unix.S_IFCHR && s.Rdev == 0 }
 
 // StatAt returns what lies at name in dir; a symbolic link is not followed.
@@ -174,7 +178,7 @@ func pathErr(op, name string, err error) error {
 // retry repeats call while a signal interrupts it.
 func retry(call func() error) error {
 	for {
-		if err := call(); err != unix.EINTR {
+		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -56,31 +56,6 @@ func onDyingThread(f func()) {
 	runtime.UnlockOSThread()
 }
 
-// run is the thread's life. The thread is never unlocked: it dies with the
-// goroutine, and its mounts with it.
-func (t *MountThread) run(change func() error, ready chan<- error) {
-	runtime.LockOSThread()
-	err := unshareMounts()
-	if err == nil {
-		err = change()
-	}
-	ready <- err
-	for f := range t.work {
-		f()
-	}
-}
-
-// notOnMainThread runs f in a goroutine that is not on the process's first
-// thread: that one never dies, and /proc/self shows its mounts as the process's.
-func notOnMainThread(f func()) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	// While this goroutine holds its thread, the new one must be on another.
-	var other sync.WaitGroup
-	other.Go(f)
-	other.Wait()
-}
-
 func unshareMounts() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return os.NewSyscallError("unshare CLONE_NEWNS", err)

@@ -67,16 +67,16 @@ func removeTree(dir string) error {
 	if readErr != nil {
 		return err
 	}
-	any := false
+	nested := false
 	for _, e := range children {
 		if e.IsDir() {
-			any = true
+			nested = true
 			if err := removeTree(dir + "/" + e.Name()); err != nil {
 				return err
 			}
 		}
 	}
-	if any {
+	if nested {
 		err = rmdir(dir)
 	}
 	return err

@@ -6,9 +6,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// defaultPeriod is the kernel's scheduling period in microseconds.
-const defaultPeriod = 100_000
-
 func memoryV2(m *specs.LinuxMemory) ([]setting, error) {
 	var out []setting
 	add := func(flag, file, value string) *setting {

@@ -218,8 +218,8 @@ func (p *planner) waitForEnd() {
 	// step below must kill.
 	p.Call("waitid", linux.SysWaitid, program.Flags(linux.PPid, "P_PID"), p.Child().Value(), info.At(0), program.Flags(linux.WExited, "WEXITED"), program.Int(0)).To(p.Child())
 	p.Do("record how init ended")
-	p.Decimal(info.Slot(8).Value(), rec.At(fieldEnd(exitRecord, "cause")))
-	p.Decimal(info.Slot(24).Value(), rec.At(fieldEnd(exitRecord, "status")))
+	p.Decimal(info.Slot(8).Value(), rec.At(exitFieldEnd("cause")))
+	p.Decimal(info.Slot(24).Value(), rec.At(exitFieldEnd("status")))
 	p.stamp(rec, "finished")
 	p.writeRecord("exit", rec, len(exitRecord))
 	p.Call("write", syscall.SYS_WRITE, program.Int(FDNotifyW), rec.At(0), program.Int(1))
@@ -235,14 +235,14 @@ func (p *planner) waitForEnd() {
 func (p *planner) stamp(rec program.Buffer, field string) {
 	now := p.Words(field+"-time", 0, 0)
 	p.Call("clock_gettime", linux.SysClockGettime, program.Flags(linux.ClockRealtime, "CLOCK_REALTIME"), now.At(0))
-	p.Decimal(now.Slot(0).Value(), rec.At(fieldEnd(exitRecord, field)))
-	p.Decimal(now.Slot(8).Value(), rec.At(fieldEnd(exitRecord, field+"_ns")))
+	p.Decimal(now.Slot(0).Value(), rec.At(exitFieldEnd(field)))
+	p.Decimal(now.Slot(8).Value(), rec.At(exitFieldEnd(field+"_ns")))
 }
 
-// fieldEnd is where the value of a record's field ends.
-func fieldEnd(record, field string) int {
-	i := strings.Index(record, `"`+field+`":`)
-	return i + strings.IndexAny(record[i:], ",}")
+// exitFieldEnd is where the value of a field of the exit record ends.
+func exitFieldEnd(field string) int {
+	i := strings.Index(exitRecord, `"`+field+`":`)
+	return i + strings.IndexAny(exitRecord[i:], ",}")
 }
 
 // signal wakes the other process; await waits for it.

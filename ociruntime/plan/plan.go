@@ -145,7 +145,7 @@ func newPlanner(in Input) (*planner, error) {
 		hows: map[string]program.Arg{},
 	}
 	p.rootFD, p.devFD = p.share("root"), p.share("dev")
-	_, p.userns = p.namespace(specs.UserNamespace)
+	p.userns = p.has(specs.UserNamespace)
 	for _, m := range in.Spec.Mounts {
 		pm, err := p.parseMount(m)
 		if err != nil {
@@ -168,19 +168,14 @@ func (p *planner) publish(fd program.Slot, number program.Arg) {
 	p.Call("dup3", linux.SysDup3, fd.Value(), number, program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 }
 
-// namespace returns the spec's entry for a kind of namespace.
-func (p *planner) namespace(kind specs.LinuxNamespaceType) (specs.LinuxNamespace, bool) {
+// has says whether the spec asks for a kind of namespace.
+func (p *planner) has(kind specs.LinuxNamespaceType) bool {
 	for _, n := range p.in.Spec.Linux.Namespaces {
 		if n.Type == kind {
-			return n, true
+			return true
 		}
 	}
-	return specs.LinuxNamespace{}, false
-}
-
-func (p *planner) has(kind specs.LinuxNamespaceType) bool {
-	_, ok := p.namespace(kind)
-	return ok
+	return false
 }
 
 // refuse keeps the first reason why no plan can be made.

@@ -16,25 +16,6 @@ type data struct {
 	args     [6]uint64
 }
 
-// run evaluates a filter with the VM of x/net/bpf and counts the instructions
-// it executes. The VM reads words as network packets have them.
-func run(t testing.TB, f Filter, d data) action {
-	t.Helper()
-	insns, ok := bpf.Disassemble(f.Insns)
-	if !ok {
-		t.Fatal("an instruction does not disassemble")
-	}
-	vm, err := bpf.NewVM(insns)
-	if err != nil {
-		t.Fatalf("check the filter: %v", err)
-	}
-	n, err := vm.Run(d.packet())
-	if err != nil {
-		t.Fatalf("run the filter: %v", err)
-	}
-	return action(uint32(n))
-}
-
 func (d data) packet() []byte {
 	b := make([]byte, 64)
 	binary.BigEndian.PutUint32(b[offNr:], d.nr)
