@@ -123,8 +123,10 @@ func TestGet(t *testing.T) {
 
 func TestSecurity23ContainerID(t *testing.T) {
 	s, _ := open(t, t.TempDir())
-	for _, id := range []string{"", ".", "..", "../x", "a/b", strings.Repeat("a", 4096), strings.Repeat("A", 64),
-		strings.Repeat("a", 63), strings.Repeat("a", 63) + "\n", "\x00"} {
+	for _, id := range []string{
+		"", ".", "..", "../x", "a/b", strings.Repeat("a", 4096), strings.Repeat("A", 64),
+		strings.Repeat("a", 63), strings.Repeat("a", 63) + "\n", "\x00",
+	} {
 		if CheckID(id) == nil {
 			t.Errorf("CheckID(%.20q) accepted it", id)
 		}

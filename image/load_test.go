@@ -170,9 +170,12 @@ func TestLoadPlatform(t *testing.T) {
 	arm := ocispec.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
 	imgHere, imgArm := makeImage(t, "here"), makeImageFor(t, arm, "arm")
 	index := jsonBlob(t, ociIndex, ocispec.Index{MediaType: ociIndex, Manifests: []ocispec.Descriptor{
-		withPlatform(imgArm.manifest.desc, arm), withPlatform(imgHere.manifest.desc, mustPlatform(t, "").spec)}})
-	both := makeArchive(t, slices.Concat(blobFiles(imgHere), blobFiles(imgArm), []file{blobFile(index),
-		jsonFile(t, "index.json", ocispec.Index{Manifests: []ocispec.Descriptor{named(index.desc, ocispec.AnnotationRefName, "a:1")}})})...)
+		withPlatform(imgArm.manifest.desc, arm), withPlatform(imgHere.manifest.desc, mustPlatform(t, "").spec),
+	}})
+	both := makeArchive(t, slices.Concat(blobFiles(imgHere), blobFiles(imgArm), []file{
+		blobFile(index),
+		jsonFile(t, "index.json", ocispec.Index{Manifests: []ocispec.Descriptor{named(index.desc, ocispec.AnnotationRefName, "a:1")}}),
+	})...)
 	armOnly := ociArchive(t, imgArm, withPlatform(imgArm.manifest.desc, arm))
 	for _, c := range []struct {
 		name, platform string

@@ -27,8 +27,10 @@ func FuzzApply(f *testing.F) {
 		f.Add(archive(f, entries...))
 	}
 	f.Add(paxWithRawRecords(f, map[string]string{"SCHILY.xattr.user.a": "b", "path": "../outside/file"}))
-	f.Add(paxWithRawRecords(f, map[string]string{"GNU.sparse.major": "0", "GNU.sparse.minor": "1",
-		"GNU.sparse.size": "8192", "GNU.sparse.map": "4096,0", "GNU.sparse.numblocks": "1"}))
+	f.Add(paxWithRawRecords(f, map[string]string{
+		"GNU.sparse.major": "0", "GNU.sparse.minor": "1",
+		"GNU.sparse.size": "8192", "GNU.sparse.map": "4096,0", "GNU.sparse.numblocks": "1",
+	}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		dir, path := rootInMemory(t)
 		out := newOutside(t, path)

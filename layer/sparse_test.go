@@ -43,8 +43,10 @@ func TestApplySparse(t *testing.T) {
 	}
 	write("many", size, many...)
 	for _, format := range [][]string{
-		{"--format=gnu"}, {"--format=posix", "--sparse-version=0.0"},
-		{"--format=posix", "--sparse-version=0.1"}, {"--format=posix", "--sparse-version=1.0"},
+		{"--format=gnu"},
+		{"--format=posix", "--sparse-version=0.0"},
+		{"--format=posix", "--sparse-version=0.1"},
+		{"--format=posix", "--sparse-version=1.0"},
 	} {
 		t.Run(format[len(format)-1], func(t *testing.T) {
 			data, err := exec.Command("tar", append(format, "-C", src, "--sparse", "-c", "middle", "start", "end", "hole", "many")...).Output()

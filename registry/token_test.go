@@ -61,8 +61,10 @@ func (s *tokenServer) token(repo string, actions ...string) string {
 	}
 	now := time.Now().Unix()
 	signed := part(map[string]any{"typ": "JWT", "alg": "ES256", "x5c": []string{base64.StdEncoding.EncodeToString(s.cert)}}) + "." +
-		part(map[string]any{"iss": "test", "sub": "user", "aud": "registry", "exp": now + 600, "nbf": now - 60, "iat": now, "jti": "1",
-			"access": []map[string]any{{"type": "repository", "name": repo, "actions": actions}}})
+		part(map[string]any{
+			"iss": "test", "sub": "user", "aud": "registry", "exp": now + 600, "nbf": now - 60, "iat": now, "jti": "1",
+			"access": []map[string]any{{"type": "repository", "name": repo, "actions": actions}},
+		})
 	sum := sha256.Sum256([]byte(signed))
 	r, v, err := ecdsa.Sign(rand.Reader, s.key, sum[:])
 	if err != nil {

@@ -26,14 +26,30 @@ func TestMounts(t *testing.T) {
 		{"volume", container.HostConfig{Binds: []string{"data:/x:nocopy"}}, nil, []Mount{{Type: "volume", Name: "data", Target: "/x", NoCopy: true}}},
 		{"anonymous volume", container.HostConfig{Binds: []string{"/x"}}, nil, []Mount{{Type: "volume", Target: "/x"}}},
 		{"image's volumes", container.HostConfig{Binds: []string{"/a:/v1"}}, []string{"/v1/", "/v2"}, []Mount{{Type: "bind", Source: "/a", Target: "/v1", CreateSource: true}, {Type: "volume", Target: "/v2"}}},
-		{"mount bind", container.HostConfig{Mounts: []mount.Mount{{Type: "bind", Source: "/a", Target: "/x", ReadOnly: true, BindOptions: &mount.BindOptions{Propagation: "shared", NonRecursive: true, CreateMountpoint: true}}}}, nil,
-			[]Mount{{Type: "bind", Source: "/a", Target: "/x", ReadOnly: true, Propagation: "shared", NonRecursive: true, CreateSource: true}}},
-		{"mount volume", container.HostConfig{Mounts: []mount.Mount{{Type: "volume", Source: "data", Target: "/x", VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: map[string]string{"a": "b"}, DriverConfig: &mount.Driver{Name: "local", Options: map[string]string{"type": "nfs"}}}}}}, nil,
-			[]Mount{{Type: "volume", Name: "data", Target: "/x", NoCopy: true, Labels: map[string]string{"a": "b"}, Options: map[string]string{"type": "nfs"}}}},
-		{"tmpfs", container.HostConfig{Tmpfs: map[string]string{"/b": "", "/a": "exec,size=10%,mode=0700,mode=1777,uid=1"}}, nil,
-			[]Mount{{Type: "tmpfs", Target: "/a", TmpfsOptions: []string{"nosuid", "nodev", "exec", "size=10%", "mode=1777", "uid=1"}}, {Type: "tmpfs", Target: "/b", TmpfsOptions: []string{"noexec", "nosuid", "nodev"}}}},
-		{"mount tmpfs", container.HostConfig{Mounts: []mount.Mount{{Type: "tmpfs", Target: "/a", ReadOnly: true, TmpfsOptions: &mount.TmpfsOptions{SizeBytes: 5, Mode: 0o1777, Options: [][]string{{"exec"}, {"uid", "5"}}}}}}, nil,
-			[]Mount{{Type: "tmpfs", Target: "/a", ReadOnly: true, TmpfsOptions: []string{"nosuid", "nodev", "ro", "size=5", "mode=1777", "exec", "uid=5"}}}},
+		{
+			"mount bind",
+			container.HostConfig{Mounts: []mount.Mount{{Type: "bind", Source: "/a", Target: "/x", ReadOnly: true, BindOptions: &mount.BindOptions{Propagation: "shared", NonRecursive: true, CreateMountpoint: true}}}},
+			nil,
+			[]Mount{{Type: "bind", Source: "/a", Target: "/x", ReadOnly: true, Propagation: "shared", NonRecursive: true, CreateSource: true}},
+		},
+		{
+			"mount volume",
+			container.HostConfig{Mounts: []mount.Mount{{Type: "volume", Source: "data", Target: "/x", VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: map[string]string{"a": "b"}, DriverConfig: &mount.Driver{Name: "local", Options: map[string]string{"type": "nfs"}}}}}},
+			nil,
+			[]Mount{{Type: "volume", Name: "data", Target: "/x", NoCopy: true, Labels: map[string]string{"a": "b"}, Options: map[string]string{"type": "nfs"}}},
+		},
+		{
+			"tmpfs",
+			container.HostConfig{Tmpfs: map[string]string{"/b": "", "/a": "exec,size=10%,mode=0700,mode=1777,uid=1"}},
+			nil,
+			[]Mount{{Type: "tmpfs", Target: "/a", TmpfsOptions: []string{"nosuid", "nodev", "exec", "size=10%", "mode=1777", "uid=1"}}, {Type: "tmpfs", Target: "/b", TmpfsOptions: []string{"noexec", "nosuid", "nodev"}}},
+		},
+		{
+			"mount tmpfs",
+			container.HostConfig{Mounts: []mount.Mount{{Type: "tmpfs", Target: "/a", ReadOnly: true, TmpfsOptions: &mount.TmpfsOptions{SizeBytes: 5, Mode: 0o1777, Options: [][]string{{"exec"}, {"uid", "5"}}}}}},
+			nil,
+			[]Mount{{Type: "tmpfs", Target: "/a", ReadOnly: true, TmpfsOptions: []string{"nosuid", "nodev", "ro", "size=5", "mode=1777", "exec", "uid=5"}}},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := container.Config{Volumes: map[string]struct{}{}}

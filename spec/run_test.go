@@ -212,8 +212,10 @@ Seccomp: 0
 			in.Config.WorkingDir = "/bin/"
 			in.HostConfig.Umask = new(uint32)
 		}, "0123456789ab 0123456789ab /root /bin\n/bin\n0000\n0 1000000000 65536\n"},
-		{"security20-masked", "for f in /proc/kcore /proc/keys /proc/interrupts /proc/timer_list; do [ -e $f ] && busybox cat $f; done; busybox ls /sys/firmware /proc/scsi 2>/dev/null; echo x >/proc/sys/kernel/core_pattern; echo done", nil,
-			"/sys/firmware:\nsh: can't create /proc/sys/kernel/core_pattern: Read-only file system\ndone\n"},
+		{
+			"security20-masked", "for f in /proc/kcore /proc/keys /proc/interrupts /proc/timer_list; do [ -e $f ] && busybox cat $f; done; busybox ls /sys/firmware /proc/scsi 2>/dev/null; echo x >/proc/sys/kernel/core_pattern; echo done", nil,
+			"/sys/firmware:\nsh: can't create /proc/sys/kernel/core_pattern: Read-only file system\ndone\n",
+		},
 		{"shm", "busybox df -k /dev/shm | busybox tail -1 | busybox awk '{print $2}'; busybox stat -c %a /dev/shm", func(in *spec.Input) {
 			in.HostConfig.ShmSize = 1 << 20
 		}, "1024\n1777\n"},

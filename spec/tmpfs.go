@@ -12,8 +12,13 @@ import (
 // tmpfsFlags groups those of which the last one counts.
 func tmpfsFlags() [][]string {
 	return [][]string{
-		{"ro", "rw"}, {"nosuid", "suid"}, {"nodev", "dev"}, {"noexec", "exec"}, {"sync", "async"},
-		{"noatime", "relatime", "strictatime"}, {"nodiratime", "diratime"},
+		{"ro", "rw"},
+		{"nosuid", "suid"},
+		{"nodev", "dev"},
+		{"noexec", "exec"},
+		{"sync", "async"},
+		{"noatime", "relatime", "strictatime"},
+		{"nodiratime", "diratime"},
 	}
 }
 

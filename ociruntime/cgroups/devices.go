@@ -65,8 +65,10 @@ func (d deviceRules) apply(c *Cgroup) error {
 			if errors.Is(err, fs.ErrPermission) {
 				class = errdefs.ErrPermissionDenied
 			}
-			return &LimitError{Flag: deviceFlag, Class: class, Err: err, Reason: "the kernel takes no eBPF device program",
-				Remedy: "it needs CONFIG_CGROUP_BPF, and root's capabilities"}
+			return &LimitError{
+				Flag: deviceFlag, Class: class, Err: err, Reason: "the kernel takes no eBPF device program",
+				Remedy: "it needs CONFIG_CGROUP_BPF, and root's capabilities",
+			}
 		}
 	}
 	return nil

@@ -74,8 +74,10 @@ func TestVersionOneWinsWhereItHasTheController(t *testing.T) {
 }
 
 func TestSecurity23CgroupPath(t *testing.T) {
-	for _, p := range []string{"", "/", "berth/x", "/berth/../x", "/berth/./x", "/berth//x", "/berth/", "/a\nb", "/a\x00", "/cgroup.procs",
-		"/" + strings.Repeat("x", 256), strings.Repeat("/x", 2000)} {
+	for _, p := range []string{
+		"", "/", "berth/x", "/berth/../x", "/berth/./x", "/berth//x", "/berth/", "/a\nb", "/a\x00", "/cgroup.procs",
+		"/" + strings.Repeat("x", 256), strings.Repeat("/x", 2000),
+	} {
 		if err := checkPath(p); !errors.Is(err, errdefs.ErrInvalidArgument) {
 			t.Errorf("%.30q: %v", p, err)
 		}

@@ -114,7 +114,8 @@ func TestRefusedLimitLeavesNothing(t *testing.T) {
 			{"--cpuset-cpus", specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "4000"}}},
 			{"--cpu-period", specs.LinuxResources{CPU: &specs.LinuxCPU{Period: ptr(uint64(7))}}},
 			{"--device-read-bps", specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{ThrottleReadBpsDevice: []specs.LinuxThrottleDevice{
-				{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: 4000, Minor: 5}, Rate: 5}}}}},
+				{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: 4000, Minor: 5}, Rate: 5},
+			}}}},
 			{"hugepageLimits", specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "3MB", Limit: 1}}}},
 		} {
 			path := testRoot + "/" + rand.Text()
@@ -141,7 +142,8 @@ func TestDeviceThrottle(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := mustCreate(t, l, &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(300)), ThrottleWriteBpsDevice: []specs.LinuxThrottleDevice{
-			{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: int64(major), Minor: int64(minor)}, Rate: 1 << 20}}}})
+			{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: int64(major), Minor: int64(minor)}, Rate: 1 << 20},
+		}}})
 		file, want := "blkio.throttle.write_bps_device", string(data[:len(data)-1])+" 1048576"
 		controller := "blkio"
 		if _, v := l.find("io"); v == 2 {

@@ -211,13 +211,25 @@ func TestCache(t *testing.T) {
 func TestDigest(t *testing.T) {
 	seen := map[[32]byte]int{}
 	for i, p := range []specs.LinuxSeccomp{
-		{}, {DefaultAction: "a"}, {DefaultErrnoRet: ptr(uint(0))}, {DefaultErrnoRet: ptr(uint(1))},
-		{Architectures: []specs.Arch{"a"}}, {Architectures: []specs.Arch{"a", ""}}, {Flags: []specs.LinuxSeccompFlag{}}, {Flags: []specs.LinuxSeccompFlag{"a"}},
-		{ListenerPath: "a"}, {Syscalls: []specs.LinuxSyscall{{}}}, {Syscalls: []specs.LinuxSyscall{{Names: []string{"a", "b"}}}},
-		{Syscalls: []specs.LinuxSyscall{{Names: []string{"a"}}, {Names: []string{"b"}}}}, {Syscalls: []specs.LinuxSyscall{{Names: []string{"ab"}}}},
-		{Syscalls: []specs.LinuxSyscall{{Action: "a"}}}, {Syscalls: []specs.LinuxSyscall{{ErrnoRet: ptr(uint(0))}}},
-		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{}}}}}, {Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Index: 1}}}}},
-		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Value: 1}}}}}, {Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{ValueTwo: 1}}}}},
+		{},
+		{DefaultAction: "a"},
+		{DefaultErrnoRet: ptr(uint(0))},
+		{DefaultErrnoRet: ptr(uint(1))},
+		{Architectures: []specs.Arch{"a"}},
+		{Architectures: []specs.Arch{"a", ""}},
+		{Flags: []specs.LinuxSeccompFlag{}},
+		{Flags: []specs.LinuxSeccompFlag{"a"}},
+		{ListenerPath: "a"},
+		{Syscalls: []specs.LinuxSyscall{{}}},
+		{Syscalls: []specs.LinuxSyscall{{Names: []string{"a", "b"}}}},
+		{Syscalls: []specs.LinuxSyscall{{Names: []string{"a"}}, {Names: []string{"b"}}}},
+		{Syscalls: []specs.LinuxSyscall{{Names: []string{"ab"}}}},
+		{Syscalls: []specs.LinuxSyscall{{Action: "a"}}},
+		{Syscalls: []specs.LinuxSyscall{{ErrnoRet: ptr(uint(0))}}},
+		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{}}}}},
+		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Index: 1}}}}},
+		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Value: 1}}}}},
+		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{ValueTwo: 1}}}}},
 		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Op: "a"}}}}},
 	} {
 		key := digest(&p, "amd64")

@@ -37,10 +37,14 @@ func view(t *testing.T, s snapshot.Unions, chain []digest.Digest) *os.File {
 
 func testUnion(t *testing.T, s snapshot.Snapshotter) {
 	chain := UnpackAll(t, s, Stack(t,
-		[]tar.Header{Dir(".", 0o755), File("kept", "1"), File("changed", "1"), File("gone", "1"), Dir("dir", 0o755), File("dir/gone", "1"), File("dir/kept", "1"),
-			Dir("opaque", 0o755), File("opaque/below", "1"), Dir("again", 0o755), File("again/below", "1"), File("tofile/below", "1"), File("todir", "1")},
-		[]tar.Header{File("changed", "2"), File(".wh.gone", ""), File("dir/.wh.gone", ""), File("opaque/.wh..wh..opq", ""), File("opaque/above", "2"),
-			File(".wh.again", ""), Dir("again", 0o755), File("again/above", "2"), File("tofile", "2"), File("todir/above", "2")},
+		[]tar.Header{
+			Dir(".", 0o755), File("kept", "1"), File("changed", "1"), File("gone", "1"), Dir("dir", 0o755), File("dir/gone", "1"), File("dir/kept", "1"),
+			Dir("opaque", 0o755), File("opaque/below", "1"), Dir("again", 0o755), File("again/below", "1"), File("tofile/below", "1"), File("todir", "1"),
+		},
+		[]tar.Header{
+			File("changed", "2"), File(".wh.gone", ""), File("dir/.wh.gone", ""), File("opaque/.wh..wh..opq", ""), File("opaque/above", "2"),
+			File(".wh.again", ""), Dir("again", 0o755), File("again/above", "2"), File("tofile", "2"), File("todir/above", "2"),
+		},
 		[]tar.Header{File("dir/.wh.absent", ""), File("gone2/x", "3")}))
 	before, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

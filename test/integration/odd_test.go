@@ -31,8 +31,10 @@ func TestOddRequests(t *testing.T) {
 		"no capabilities section": {script: "grep Cap /proc/self/status", change: func(b *box) {
 			b.change = func(s *specs.Spec) { s.Process.Capabilities = nil }
 		}, want: []string{"CapEff:\t0000000000000000", "CapBnd:\t0000000000000000"}},
-		"host's proc as a volume": {script: "ls /host/proc/1/status /host/sys/kernel; ls -ld /host/proc/1", change: func(b *box) { b.host.Binds = []string{"/proc:/host/proc:ro", "/sys:/host/sys:ro"} },
-			want: []string{"/host/proc/1/status"}},
+		"host's proc as a volume": {
+			script: "ls /host/proc/1/status /host/sys/kernel; ls -ld /host/proc/1", change: func(b *box) { b.host.Binds = []string{"/proc:/host/proc:ro", "/sys:/host/sys:ro"} },
+			want: []string{"/host/proc/1/status"},
+		},
 		"host's devices":                 {script: "ls /dev/null", change: func(b *box) { b.host.Binds = []string{"/dev:/dev"}; b.host.Privileged = true }, want: []string{"/dev/null"}},
 		"host's devices with a terminal": {script: "tty; ls /dev/null", change: func(b *box) { b.host.Binds = []string{"/dev:/dev"}; b.host.Privileged = true; b.config.Tty = true }, want: []string{"/dev/null"}},
 		"below shm":                      {script: "ls -d /dev/shm/x /dev/mqueue/", change: func(b *box) { b.host.Binds = []string{"/tmp:/dev/shm/x"} }, want: []string{"/dev/shm/x"}},

@@ -151,9 +151,14 @@ func linkFlags(flags uint32) string {
 		bit  uint32
 		name string
 	}{
-		{syscall.IFF_BROADCAST, "BROADCAST"}, {syscall.IFF_LOOPBACK, "LOOPBACK"}, {syscall.IFF_POINTOPOINT, "POINTOPOINT"},
-		{syscall.IFF_NOARP, "NOARP"}, {syscall.IFF_PROMISC, "PROMISC"}, {syscall.IFF_MULTICAST, "MULTICAST"},
-		{syscall.IFF_UP, "UP"}, {1 << 16, "LOWER_UP"},
+		{syscall.IFF_BROADCAST, "BROADCAST"},
+		{syscall.IFF_LOOPBACK, "LOOPBACK"},
+		{syscall.IFF_POINTOPOINT, "POINTOPOINT"},
+		{syscall.IFF_NOARP, "NOARP"},
+		{syscall.IFF_PROMISC, "PROMISC"},
+		{syscall.IFF_MULTICAST, "MULTICAST"},
+		{syscall.IFF_UP, "UP"},
+		{1 << 16, "LOWER_UP"},
 	}
 	var set []string
 	for _, n := range names {

@@ -19,13 +19,25 @@ func sttyFlags() []sttyFlag {
 	out := func(t *syscall.Termios) *uint32 { return &t.Oflag }
 	local := func(t *syscall.Termios) *uint32 { return &t.Lflag }
 	return []sttyFlag{
-		{"ignbrk", syscall.IGNBRK, in}, {"brkint", syscall.BRKINT, in}, {"istrip", syscall.ISTRIP, in},
-		{"inlcr", syscall.INLCR, in}, {"igncr", syscall.IGNCR, in}, {"icrnl", syscall.ICRNL, in},
-		{"ixon", syscall.IXON, in}, {"ixoff", syscall.IXOFF, in},
-		{"opost", syscall.OPOST, out}, {"onlcr", syscall.ONLCR, out},
-		{"isig", syscall.ISIG, local}, {"icanon", syscall.ICANON, local}, {"iexten", syscall.IEXTEN, local},
-		{"echo", syscall.ECHO, local}, {"echoe", syscall.ECHOE, local}, {"echok", syscall.ECHOK, local},
-		{"echonl", syscall.ECHONL, local}, {"noflsh", syscall.NOFLSH, local}, {"tostop", syscall.TOSTOP, local},
+		{"ignbrk", syscall.IGNBRK, in},
+		{"brkint", syscall.BRKINT, in},
+		{"istrip", syscall.ISTRIP, in},
+		{"inlcr", syscall.INLCR, in},
+		{"igncr", syscall.IGNCR, in},
+		{"icrnl", syscall.ICRNL, in},
+		{"ixon", syscall.IXON, in},
+		{"ixoff", syscall.IXOFF, in},
+		{"opost", syscall.OPOST, out},
+		{"onlcr", syscall.ONLCR, out},
+		{"isig", syscall.ISIG, local},
+		{"icanon", syscall.ICANON, local},
+		{"iexten", syscall.IEXTEN, local},
+		{"echo", syscall.ECHO, local},
+		{"echoe", syscall.ECHOE, local},
+		{"echok", syscall.ECHOK, local},
+		{"echonl", syscall.ECHONL, local},
+		{"noflsh", syscall.NOFLSH, local},
+		{"tostop", syscall.TOSTOP, local},
 	}
 }
 
