@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -78,9 +79,16 @@ func (s *screen) text() string {
 // wait waits until the terminal shows the text.
 func (s *screen) wait(text string) {
 	s.t.Helper()
+	s.match(regexp.QuoteMeta(text))
+}
+
+// match waits until the terminal shows what the expression matches.
+func (s *screen) match(expression string) {
+	s.t.Helper()
+	re := regexp.MustCompile(expression)
 	err := berthtest.Poll(func() error {
-		if !strings.Contains(s.text(), text) {
-			return fmt.Errorf("%q is not shown", text)
+		if !re.MatchString(s.text()) {
+			return fmt.Errorf("%q is not shown", expression)
 		}
 		return nil
 	})
