@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -77,6 +78,9 @@ func lookUp(ctx context.Context, c *command.CLI, name, keys string) (*attachment
 	return a, i, api, nil
 }
 
+// errNothingToDo is a reason to warn that does not make a command fail.
+var errNothingToDo = errors.New("nothing to do")
+
 // each returns a command's work that sends one request for each container and
 // prints the names that were done.
 func each(do func(ctx context.Context, api *client.Client, name string) error) command.Func {
@@ -89,7 +93,12 @@ func each(do func(ctx context.Context, api *client.Client, name string) error) c
 			if err := checkName(name); err != nil {
 				return err
 			}
-			if err := do(ctx, api, name); err != nil {
+			err := do(ctx, api, name)
+			if errors.Is(err, errNothingToDo) {
+				c.Warn(err)
+				return nil
+			}
+			if err != nil {
 				return err
 			}
 			fmt.Fprintln(c.Out, name)

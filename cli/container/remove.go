@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 
 	"berth/cli/client"
@@ -22,23 +23,20 @@ func Remove() command.Command {
 		Setup: func(fs *pflag.FlagSet) command.Func {
 			force := fs.BoolP("force", "f", false, "Kill a container that runs; one that does not exist is no error")
 			volumes := fs.BoolP("volumes", "v", false, "Remove its anonymous volumes as well")
-			return func(ctx context.Context, c *command.CLI, args []string) error {
-				return each(func(ctx context.Context, api *client.Client, name string) error {
-					q := url.Values{}
-					if *force {
-						q.Set("force", "1")
-					}
-					if *volumes {
-						q.Set("v", "1")
-					}
-					err := api.Call(ctx, "DELETE", "/containers/"+name, q, nil, nil)
-					if *force && errors.Is(err, errdefs.ErrNotFound) {
-						c.Warn(err)
-						return nil
-					}
-					return err
-				})(ctx, c, args)
-			}
+			return each(func(ctx context.Context, api *client.Client, name string) error {
+				q := url.Values{}
+				if *force {
+					q.Set("force", "1")
+				}
+				if *volumes {
+					q.Set("v", "1")
+				}
+				err := api.Call(ctx, "DELETE", "/containers/"+name, q, nil, nil)
+				if *force && errors.Is(err, errdefs.ErrNotFound) {
+					return fmt.Errorf("%w: %w", errNothingToDo, err)
+				}
+				return err
+			})
 		},
 	}
 }
