@@ -140,7 +140,7 @@ func start(ctx context.Context, api *client.Client, s Settings) error {
 		}
 		before = 0
 	}
-	cmd := exec.Command(path, "--on-demand", "--root", s.Root, "--run", s.Run)
+	cmd := exec.Command(path, "--on-demand", "--root", s.Root, "--run", s.Run, "--log", logPath)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

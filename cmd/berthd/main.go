@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -97,22 +96,6 @@ func fromEnv(name, fallback string) string {
 		return v
 	}
 	return fallback
-}
-
-func openLog(o options, stderr io.Writer) (*slog.Logger, func() error, error) {
-	level := slog.LevelInfo
-	if o.debug {
-		level = slog.LevelDebug
-	}
-	out, end := stderr, func() error { return nil }
-	if o.logFile != "" {
-		f, err := os.OpenFile(o.logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-		if err != nil {
-			return nil, nil, fmt.Errorf("open log: %w", err)
-		}
-		out, end = f, f.Close
-	}
-	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})), end, nil
 }
 
 // errNotRoot is the one line for users who forget sudo.

@@ -9,6 +9,9 @@ import (
 // queueLimit bounds what waits for one client.
 const queueLimit = 1 << 20
 
+// maxChunk bounds what is sent to a client at once.
+const maxChunk = 64 << 10
+
 type chunk struct {
 	stream stream
 	data   []byte
@@ -28,7 +31,8 @@ type Client struct {
 	dropped bool       // guarded by mu: nobody reads the queue
 }
 
-// push queues c, waiting for room.
+// push queues a copy of ch, waiting for room. What waits of one stream is joined:
+// a process that writes byte by byte must not cost a write to the client each.
 func (c *Client) push(ch chunk) {
 	if ch.stream == streamOut && !c.stdout || ch.stream == streamErr && !c.stderr {
 		return
@@ -41,8 +45,12 @@ func (c *Client) push(ch chunk) {
 	if c.dropped {
 		return
 	}
-	c.queue = append(c.queue, ch)
 	c.size += len(ch.data)
+	if n := len(c.queue); n > 0 && c.queue[n-1].stream == ch.stream && len(c.queue[n-1].data)+len(ch.data) <= maxChunk {
+		c.queue[n-1].data = append(c.queue[n-1].data, ch.data...)
+	} else {
+		c.queue = append(c.queue, chunk{ch.stream, append([]byte(nil), ch.data...)})
+	}
 	c.more.Broadcast()
 }
 

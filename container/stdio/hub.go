@@ -115,10 +115,6 @@ func (h *Hub) deliver(s stream, p []byte) {
 		to = append(to, c)
 	}
 	h.mu.Unlock()
-	if len(to) == 0 {
-		return
-	}
-	p = append([]byte(nil), p...)
 	for _, c := range to {
 		c.push(chunk{s, p})
 	}

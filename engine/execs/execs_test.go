@@ -1,0 +1,96 @@
+package execs
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"berth/container"
+
+	"github.com/containerd/errdefs"
+	mcontainer "github.com/moby/moby/api/types/container"
+)
+
+func newContainer(t *testing.T) *container.Container {
+	t.Helper()
+	s, _, err := container.Open(filepath.Join(t.TempDir(), "containers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Reserve("", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := r.Commit(container.Record{Config: &mcontainer.Config{}, HostConfig: &mcontainer.HostConfig{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestLife(t *testing.T) {
+	table, c := NewTable(), newContainer(t)
+	x, err := table.Add(c, mcontainer.ExecCreateRequest{Cmd: []string{"a", "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := table.Get(x.ID); got != x || err != nil {
+		t.Errorf("Get: %v, %v", got, err)
+	}
+	if _, err := table.Get("nope"); !errors.Is(err, errdefs.ErrNotFound) {
+		t.Errorf("Get of nothing: %v", err)
+	}
+	if x.Begun() || !x.Begin() || x.Begin() || !x.Begun() {
+		t.Error("the start can be taken other than once")
+	}
+	x.Finish(3)
+	if i := x.Inspect(); i.Running || i.ExitCode == nil || *i.ExitCode != 3 || i.ProcessConfig.Entrypoint != "a" {
+		t.Errorf("inspect: %+v", i)
+	}
+}
+
+func TestDropIdleTellsClients(t *testing.T) {
+	table, c := NewTable(), newContainer(t)
+	idle, err := table.Add(c, mcontainer.ExecCreateRequest{Cmd: []string{"a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle.Hub.Attach(true, true)
+	begun, err := table.Add(c, mcontainer.ExecCreateRequest{Cmd: []string{"a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun.Begin()
+	table.DropIdle(c.ID())
+	if _, err := table.Get(idle.ID); !errors.Is(err, errdefs.ErrNotFound) || idle.Hub.Clients() != 0 {
+		t.Errorf("idle: %v, %d clients", err, idle.Hub.Clients())
+	}
+	if _, err := table.Get(begun.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTableIsBounded(t *testing.T) {
+	table, c := NewTable(), newContainer(t)
+	add := func() (*Exec, error) { return table.Add(c, mcontainer.ExecCreateRequest{Cmd: []string{"a"}}) }
+	for range maxExecs {
+		x, err := add()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Finish(0)
+	}
+	if _, err := add(); !errors.Is(err, errdefs.ErrResourceExhausted) {
+		t.Errorf("exec %d: %v", maxExecs+1, err)
+	}
+	for _, x := range table.all {
+		x.ended = time.Now().Add(-2 * keepExec)
+	}
+	if _, err := add(); err != nil {
+		t.Errorf("after the old ones are forgotten: %v", err)
+	}
+	if len(table.all) != 1 {
+		t.Errorf("%d execs kept", len(table.all))
+	}
+}
