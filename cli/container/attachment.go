@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"syscall"
@@ -264,7 +263,7 @@ func (a *attachment) reconnect(ctx context.Context, api *client.Client) (*client
 	if a.terminal != nil {
 		newline = "\r\n"
 	}
-	io.WriteString(a.cli.Err, newline+"berth: berthd ended; joining the container again"+newline)
+	fmt.Fprint(a.cli.Err, newline+"berth: berthd ended; joining the container again"+newline)
 	if err := a.cli.Reconnect(ctx); err != nil {
 		return nil, nil, nil, fmt.Errorf("berthd ended, and container %s may go on without it: %w", format.ShortID(a.id), err)
 	}

@@ -68,9 +68,9 @@ func runStats(ctx context.Context, c *command.CLI, o statsOptions, args []string
 		}
 		if command.Terminal(c.Out) != nil && !o.once {
 			if first {
-				io.WriteString(c.Out, "\x1b[2J") // erase the screen
+				fmt.Fprint(c.Out, "\x1b[2J") // erase the screen
 			}
-			io.WriteString(c.Out, "\x1b[H\x1b[J") // to the corner, erase what is below
+			fmt.Fprint(c.Out, "\x1b[H\x1b[J") // to the corner, erase what is below
 		}
 		if err := printStats(c.Out, o, rows); err != nil || o.once {
 			return err
