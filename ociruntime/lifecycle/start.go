@@ -31,7 +31,10 @@ func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
 		if c.cgroup, err = cgroups.Create(ctx, path, a.Spec.Linux.Resources); err != nil {
 			return nil, err
 		}
-		undo.Add(func() error { return c.cgroup.Delete(context.WithoutCancel(ctx)) })
+		undo.Add(func() error { // the command may have run, and forked, before the start was cancelled
+			late := context.WithoutCancel(ctx)
+			return errors.Join(c.cgroup.Kill(late), c.cgroup.Delete(late))
+		})
 		if joins, err = openJoins(c.cgroup, &in); err != nil {
 			return nil, err
 		}

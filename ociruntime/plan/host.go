@@ -23,7 +23,7 @@ func (p *planner) mountAttr(set, clr, propagation uint64, idmap bool) program.Ar
 		words := p.Words("attr", set, clr, propagation, 0)
 		return words.At(0)
 	}
-	return p.Words("attr", set|linux.MountAttrIdmap, clr, propagation, fdUserns).At(0)
+	return p.Words("attr", set|linux.MountAttrIdmap, clr, propagation, uint64(p.fixed(fdUserns))).At(0)
 }
 
 const mountAttrSize = 32
@@ -56,7 +56,7 @@ func (p *planner) hostRoot() {
 	if p.userns {
 		p.Do("open init's user namespace")
 		fd := p.openProcOfInit("ns/user", syscall.O_RDONLY)
-		p.Call("dup3", linux.SysDup3, fd.Value(), program.Int(fdUserns), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+		p.Call("dup3", linux.SysDup3, fd.Value(), program.Int(p.fixed(fdUserns)), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 	}
 	o, root := p.in.Rootfs, p.Slot("root-made")
 	if o == nil {
@@ -145,11 +145,12 @@ func (p *planner) unionOfFiles(o *linux.Overlay, data program.Slot) {
 		return
 	}
 	p.Do("union of %d layers as root", len(o.Lower))
-	next, dir := fdLayers, p.Slot("layer")
+	// Above all shared numbers; with 500 layers still below the usual limit of 1024.
+	first := p.fixed(fdShared) + 2 + len(p.mounts)*(1+len(p.in.CgroupDirs))
+	next, dir := first, p.Slot("layer")
 	open := func(path string) string {
 		p.Call("openat", syscall.SYS_OPENAT, data.Value(), p.String(path), program.Flags(linux.OPath|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, "O_PATH|O_DIRECTORY|O_NOFOLLOW"), program.Int(0)).To(dir)
 		p.publish(dir, program.Int(next))
-		p.Call("close", syscall.SYS_CLOSE, dir.Value())
 		next++
 		return itoa(next - 1)
 	}
@@ -163,7 +164,7 @@ func (p *planner) unionOfFiles(o *linux.Overlay, data program.Slot) {
 	}
 	p.Call("chdir", syscall.SYS_CHDIR, p.String("/proc/self/fd"))
 	p.Call("mount", syscall.SYS_MOUNT, p.String("overlay"), p.String(o.Root), p.String("overlay"), program.Int(0), p.String(opts))
-	p.Call("close_range", linux.SysCloseRange, program.Int(fdLayers), program.Int(next-1), program.Int(0))
+	p.Call("close_range", linux.SysCloseRange, program.Int(first), program.Int(next-1), program.Int(0))
 }
 
 // filesAs lets the keeper make files as this user of the host while it keeps its
@@ -338,55 +339,6 @@ func HostID(maps []specs.LinuxIDMapping, id uint32) uint32 {
 		}
 	}
 	return id
-}
-
-// limitProcess sets what only the host may raise: rlimits and the OOM score.
-func (p *planner) limitProcess() {
-	p.Group("cgroup")
-	for _, r := range p.in.Spec.Process.Rlimits {
-		n, ok := rlimits[r.Type]
-		if !ok {
-			p.refuse("rlimit %s is unknown", r.Type)
-			continue
-		}
-		soft, hard := r.Soft, r.Hard
-		if r.Type == "RLIMIT_NOFILE" {
-			soft, hard = max(soft, initFiles), max(hard, initFiles)
-		}
-		p.Do("limit %s to %d, hard %d", r.Type, soft, hard)
-		p.Remedy("berthd itself may not have more: lower --ulimit, or give it CAP_SYS_RESOURCE")
-		p.Call("prlimit64", linux.SysPrlimit64, p.Child().Value(), program.Flags(uint64(n), r.Type), p.Words("rlimit", soft, hard).At(0), program.Int(0))
-	}
-	if adj := p.in.Spec.Process.OOMScoreAdj; adj != nil { // 0 too: the daemon's own may be another
-		text := itoa(*adj)
-		p.Do("set oom_score_adj to %s", text)
-		p.Remedy("a score below berthd's own needs CAP_SYS_RESOURCE: raise --oom-score-adj")
-		fd := p.openProcOfInit("oom_score_adj", syscall.O_WRONLY)
-		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text), text), program.Int(len(text)))
-		p.Call("close", syscall.SYS_CLOSE, fd.Value())
-	}
-}
-
-// initFiles is how many files the init may need open while it builds the
-// container: a lower limit must wait.
-const initFiles = 4096
-
-// limitFiles gives the limit of open files its own value if that is too low for
-// the building. Lowering needs no privilege.
-func (p *planner) limitFiles() {
-	for _, r := range p.in.Spec.Process.Rlimits {
-		if r.Type == "RLIMIT_NOFILE" && min(r.Soft, r.Hard) < initFiles {
-			p.Do("limit %s to %d, hard %d", r.Type, r.Soft, r.Hard)
-			p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), program.Flags(uint64(rlimits[r.Type]), r.Type), p.Words("rlimit", r.Soft, r.Hard).At(0), program.Int(0))
-		}
-	}
-}
-
-// rlimits are the RLIMIT_ numbers of setrlimit(2), the same on amd64 and arm64.
-var rlimits = map[string]int{
-	"RLIMIT_CPU": 0, "RLIMIT_FSIZE": 1, "RLIMIT_DATA": 2, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_RSS": 5,
-	"RLIMIT_NPROC": 6, "RLIMIT_NOFILE": 7, "RLIMIT_MEMLOCK": 8, "RLIMIT_AS": 9, "RLIMIT_LOCKS": 10,
-	"RLIMIT_SIGPENDING": 11, "RLIMIT_MSGQUEUE": 12, "RLIMIT_NICE": 13, "RLIMIT_RTPRIO": 14, "RLIMIT_RTTIME": 15,
 }
 
 func attrText(attrs uint64) string {

@@ -79,6 +79,9 @@ func (p *planner) prepareKeeper() {
 	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetDumpable, "PR_SET_DUMPABLE"), program.Int(0))
 	// Modes below are meant as they stand.
 	p.Call("umask", linux.SysUmask, program.Int(0))
+	if len(p.mounts) > manyMounts {
+		p.raiseFiles()
+	}
 	p.Do("make signals between keeper and init")
 	for _, s := range []program.Slot{p.ids, p.root, p.ready} {
 		p.Call("eventfd2", linux.SysEventfd2, program.Int(0), program.Flags(syscall.O_CLOEXEC, "EFD_CLOEXEC")).To(s)
@@ -124,8 +127,11 @@ func (p *planner) keep() {
 	p.waitForEnd()
 }
 
-// recordPids writes both pids for a daemon that adopts the container.
+// recordPids writes both pids for a daemon that adopts the container, and gives
+// the files that waitForEnd polls their numbers.
 func (p *planner) recordPids() {
+	p.Call("dup3", linux.SysDup3, p.pidfd.Value(), program.Int(p.fixed(fdPollInit)), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+	p.Call("dup3", linux.SysDup3, p.ready.Value(), program.Int(p.fixed(fdPollReady)), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 	rec := p.Buffer("pids", []byte(keeperRecord))
 	self := p.Slot("self")
 	p.Call("getpid", syscall.SYS_GETPID).To(self)
@@ -192,9 +198,7 @@ func (p *planner) waitForEnd() {
 	// struct pollfd is {int fd; short events, revents}: one word. The init's
 	// death counts too: a failed init never says that it is ready.
 	const pollin = 1 << 32
-	poll := p.Words("poll", fdPollInit|pollin, fdPollReady|pollin)
-	p.Call("dup3", linux.SysDup3, p.pidfd.Value(), program.Int(fdPollInit), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
-	p.Call("dup3", linux.SysDup3, p.ready.Value(), program.Int(fdPollReady), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+	poll := p.Words("poll", uint64(p.fixed(fdPollInit))|pollin, uint64(p.fixed(fdPollReady))|pollin)
 	p.Call("ppoll", linux.SysPpoll, poll.At(0), program.Int(2), program.Int(0), program.Int(0), program.Int(8))
 
 	rec := p.Buffer("exit-record", []byte(exitRecord))

@@ -48,14 +48,20 @@ const (
 	FDFirstJoin = 12 // cgroup files of Input.Joins
 )
 
-// Files of the steps that need a number known in advance, above all others.
+// Files of the steps that need a number known in advance, see planner.fixed.
 const (
-	fdPollInit  = 200
-	fdPollReady = 201
-	fdUserns    = 202
-	fdShared    = 203 // first of the files that the keeper opens for the init
-	fdLayers    = 512 // first of the layers in unionOfFiles; the last is below 1024, the usual limit
+	fdPollInit = iota
+	fdPollReady
+	fdUserns
+	fdShared // first of the files that the keeper opens for the init
 )
+
+// manyMounts is how many mounts may pass the usual limit of open files.
+const manyMounts = 32
+
+// fixed is a number known in advance. It is above all that either process has
+// open while the keeper may still put a file there.
+func (p *planner) fixed(n int) int { return 200 + 3*len(p.in.Spec.Mounts) + n }
 
 // fdcwd is AT_FDCWD as a system call's argument.
 const fdcwd = uint64(1<<32 + linux.AtFdcwd)
@@ -123,6 +129,7 @@ type planner struct {
 	ids, root, ready program.Slot // eventfds
 	pidfd            program.Slot
 	rootFD, devFD    program.Arg
+	files            program.Buffer // the inherited limit of open files, if it was raised
 	shared           int            // how many shared files have a number
 	word             program.Buffer // where eventfds are read to
 	one              program.Arg    // what is written to them
@@ -160,12 +167,13 @@ func newPlanner(in Input) (*planner, error) {
 // files but no memory, so the init must know the number beforehand.
 func (p *planner) share(name string) program.Arg {
 	p.shared++
-	return program.Flags(uint64(fdShared+p.shared-1), "#"+name)
+	return program.Flags(uint64(p.fixed(fdShared+p.shared-1)), "#"+name)
 }
 
 // publish puts the keeper's file of a slot at its shared number.
 func (p *planner) publish(fd program.Slot, number program.Arg) {
 	p.Call("dup3", linux.SysDup3, fd.Value(), number, program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+	p.Call("close", syscall.SYS_CLOSE, fd.Value())
 }
 
 // has says whether the spec asks for a kind of namespace.

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"slices"
@@ -159,4 +160,23 @@ func TestExecInAPausedContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.mustExec("exit 3", nil).want(t, 3)
+}
+
+// TestManyMounts has more than fit the usual limit of open files.
+func TestManyMounts(t *testing.T) {
+	dir := t.TempDir()
+	b := newBox(t, "mount | grep -c /srv/a/b/c; ulimit -n")
+	for i := range 300 {
+		b.host.Binds = append(b.host.Binds, fmt.Sprintf("%s:/srv/a/b/c/%d", dir, i))
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := syscall.Rlimit{Cur: 1024, Max: limit.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil { // what children get
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) }() // it was so before
+	b.run().want(t, 0, "300\n1024\n")
 }

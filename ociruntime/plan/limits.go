@@ -1,0 +1,81 @@
+package plan
+
+import (
+	"slices"
+	"syscall"
+
+	"berth/internal/linux"
+	"berth/ociruntime/program"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// limitProcess sets what only the host may raise: rlimits and the OOM score.
+func (p *planner) limitProcess() {
+	p.Group("cgroup")
+	for _, r := range p.in.Spec.Process.Rlimits {
+		n, ok := rlimits[r.Type]
+		if !ok {
+			p.refuse("rlimit %s is unknown", r.Type)
+			continue
+		}
+		soft, hard := r.Soft, r.Hard
+		if r.Type == "RLIMIT_NOFILE" {
+			soft, hard = max(soft, initFiles), max(hard, initFiles)
+		}
+		p.Do("limit %s to %d, hard %d", r.Type, soft, hard)
+		p.Remedy("berthd itself may not have more: lower --ulimit, or give it CAP_SYS_RESOURCE")
+		p.Call("prlimit64", linux.SysPrlimit64, p.Child().Value(), program.Flags(uint64(n), r.Type), p.Words("rlimit", soft, hard).At(0), program.Int(0))
+	}
+	if adj := p.in.Spec.Process.OOMScoreAdj; adj != nil { // 0 too: the daemon's own may be another
+		text := itoa(*adj)
+		p.Do("set oom_score_adj to %s", text)
+		p.Remedy("a score below berthd's own needs CAP_SYS_RESOURCE: raise --oom-score-adj")
+		fd := p.openProcOfInit("oom_score_adj", syscall.O_WRONLY)
+		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text), text), program.Int(len(text)))
+		p.Call("close", syscall.SYS_CLOSE, fd.Value())
+	}
+}
+
+// initFiles is how many files the init may need open while it builds the
+// container: a lower limit must wait.
+const initFiles = 4096
+
+// limitFiles gives the limit of open files its own value if that is too low for
+// the building. Lowering needs no privilege.
+func (p *planner) limitFiles() {
+	const name = "RLIMIT_NOFILE"
+	limit := p.files.At(0)
+	i := slices.IndexFunc(p.in.Spec.Process.Rlimits, func(r specs.POSIXRlimit) bool { return r.Type == name })
+	switch {
+	case i >= 0:
+		r := p.in.Spec.Process.Rlimits[i]
+		if min(r.Soft, r.Hard) >= initFiles {
+			return
+		}
+		limit = p.Words("rlimit", r.Soft, r.Hard).At(0)
+	case len(p.mounts) <= manyMounts:
+		return
+	}
+	p.Do("limit %s again", name)
+	p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), program.Flags(uint64(rlimits[name]), name), limit, program.Int(0))
+}
+
+// raiseFiles raises the limit of open files as far as it goes; limitFiles gives
+// it back.
+func (p *planner) raiseFiles() {
+	p.Do("raise the limit of open files")
+	number := program.Flags(uint64(rlimits["RLIMIT_NOFILE"]), "RLIMIT_NOFILE")
+	p.files = p.Words("files", 0, 0, 0)
+	for _, at := range []int{8, 0} { // {soft, hard, hard}: the old limit and behind it the new
+		p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), number, program.Int(0), p.files.At(at))
+	}
+	p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), number, p.files.At(8), program.Int(0))
+}
+
+// rlimits are the RLIMIT_ numbers of setrlimit(2), the same on amd64 and arm64.
+var rlimits = map[string]int{
+	"RLIMIT_CPU": 0, "RLIMIT_FSIZE": 1, "RLIMIT_DATA": 2, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_RSS": 5,
+	"RLIMIT_NPROC": 6, "RLIMIT_NOFILE": 7, "RLIMIT_MEMLOCK": 8, "RLIMIT_AS": 9, "RLIMIT_LOCKS": 10,
+	"RLIMIT_SIGPENDING": 11, "RLIMIT_MSGQUEUE": 12, "RLIMIT_NICE": 13, "RLIMIT_RTPRIO": 14, "RLIMIT_RTTIME": 15,
+}
