@@ -52,6 +52,10 @@ test: test-deps build cross ## install what the tests need, then run all of them
 	cd image/toolbox/src && $(GO) test ./...
 	BERTH_TEST_ROOT=1 BERTH_TEST_BIN='$(CURDIR)/bin' BERTH_TEST_CACHE='$(BERTH_TEST_CACHE)' $(GOTEST) ./...
 
+.PHONY: test-vm
+test-vm: build ## the tests that need a kernel, on Linux 6.1 with cgroup v2 alone, emulated (as root; some minutes)
+	test/vm/test.sh '$(BERTH_TEST_CACHE)/vm'
+
 .PHONY: test-deps
 test-deps: ## install the Debian packages of .ci/packages that are missing
 	@missing=$$(for p in $(TEST_PACKAGES); do \

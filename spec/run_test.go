@@ -178,6 +178,10 @@ func TestRun(t *testing.T) {
 	if err := os.MkdirAll(shared, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	limitFiles, limits := "memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares pids/pids.max", "67108864\n134217728\n50000\n100\n4096\n"
+	if m.host.CgroupV2 { // where swap is counted alone, and shares are weights
+		limitFiles, limits = "memory.max memory.swap.max cpu.max cpu.weight pids.max", "67108864\n67108864\n50000 100000\n17\n4096\n"
+	}
 	for _, c := range []struct {
 		name, script string
 		change       func(*spec.Input)
@@ -259,12 +263,9 @@ Seccomp: 0
 1
 kmsg
 `},
-		{"limits", "for f in memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares pids/pids.max; do busybox cat /sys/fs/cgroup/$f; done", func(in *spec.Input) {
-			if in.Host.CgroupV2 {
-				t.Skip("reads the files of cgroup v1")
-			}
+		{"limits", "cd /sys/fs/cgroup; busybox cat " + limitFiles, func(in *spec.Input) {
 			in.HostConfig.Resources = container.Resources{Memory: 64 << 20, NanoCPUs: 500_000_000, CPUShares: 100}
-		}, "67108864\n134217728\n50000\n100\n4096\n"},
+		}, limits},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := m.run(t, c.name, c.script, c.change); got != c.want {

@@ -10,11 +10,21 @@ import (
 
 // BenchmarkRun is a container from nothing to its recorded exit.
 func BenchmarkRun(b *testing.B) {
+	benchmarkRun(b, func(*Runtime) {})
+}
+
+// BenchmarkRunAttached is the same as kernels before 6.15 need it.
+func BenchmarkRunAttached(b *testing.B) {
+	benchmarkRun(b, func(r *Runtime) { r.detachedLayers = false })
+}
+
+func benchmarkRun(b *testing.B, change func(*Runtime)) {
 	testutil.RequireRoot(b)
 	r, err := New()
 	if err != nil {
 		b.Fatal(err)
 	}
+	change(r)
 	a, _ := bundle(b)
 	ctx := context.Background()
 	for b.Loop() {

@@ -82,7 +82,7 @@ func TestIsolation(t *testing.T) {
 		"host processes":           {script: "ps | wc -l; exit 0", change: func(b *box) { b.host.PidMode = "host" }, lacks: []string{"\n2\n"}},
 		"working directory":        {script: "pwd", change: func(b *box) { b.config.WorkingDir = "/tmp" }, want: []string{"/tmp\n"}},
 		"setuid root stays inside": {script: "su -c id; exit 0", change: func(b *box) { b.user = spec.User{UID: 0} }, want: []string{"uid=0"}},
-		"loopback works":           {script: "nc -l -p 9 >/tmp/got & until echo hello | nc 127.0.0.1 9; do :; done; wait; cat /tmp/got", want: []string{"hello"}},
+		"loopback works":           {script: "while :; do nc -l -p 9 >>/tmp/got; done & until grep -q hello /tmp/got; do echo hello | nc 127.0.0.1 9; done; cat /tmp/got", want: []string{"hello"}},
 		"terminal":                 {script: "tty; stty size; ls -l /dev/console; touch /dev/console && echo t", change: func(b *box) { b.config.Tty = true }, want: []string{"/dev/pts/0", "t\r\n"}},
 	}
 	for name, tc := range tests {

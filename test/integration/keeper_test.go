@@ -60,7 +60,10 @@ func TestKeeperOutlivesTheDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeIO(c.IO())
-	b.mustExec("echo > /tmp/go", nil).want(t, 0)
+	// It may be killed when the container ends, before it can end itself.
+	if r := b.mustExec("echo > /tmp/go", nil); r.code != 0 && r.code != 137 {
+		t.Errorf("exec exits with %d: %s", r.code, r.out)
+	}
 
 	r, err := machine()
 	if err != nil {
