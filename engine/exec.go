@@ -37,7 +37,7 @@ func (e *Engine) ExecCreate(_ context.Context, ref string, r mcontainer.ExecCrea
 	}
 	switch {
 	case rec.State.Status == container.Paused:
-		return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is paused: unpause it first", rec.Name))
+		return "", pausedErr(rec.Name)
 	case len(r.Cmd) == 0:
 		return "", invalid("no exec command specified")
 	}
@@ -97,11 +97,18 @@ func (e *Engine) ExecStart(ctx context.Context, id string, r mcontainer.ExecStar
 	return err
 }
 
+func pausedErr(name string) error {
+	return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is paused: unpause it first", name))
+}
+
 func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Record, r mcontainer.ExecStartRequest) error {
 	l := e.liveOf(x.Container)
 	c, err := l.running(rec.Name)
 	if err != nil {
 		return err
+	}
+	if rec.State.Status == container.Paused { // since ExecCreate; the process would wait, too
+		return pausedErr(rec.Name)
 	}
 	// The root as the container sees it now; everything in it is opened through this file.
 	root, err := os.Open(fmt.Sprintf("/proc/%d/root", c.Pid()))

@@ -61,7 +61,6 @@ func (c *Container) Exec(ctx context.Context, a ExecArgs) (*Process, error) {
 		files.abandon()
 		return nil, err
 	}
-	files.inherit[plan.FDNotifyR] = files.null // its keeper ends with this daemon, see plan
 	// A file of its own: Release may close the container's meanwhile.
 	init, err := openChild(c.pid, c.keeperPid)
 	if err != nil {

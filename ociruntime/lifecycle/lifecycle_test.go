@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"berth/internal/linux"
 	"berth/internal/testutil"
@@ -152,9 +151,9 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// TestExecKeeperEndsWithDaemon lets go of all that a daemon has of an exec, as
-// its death does: no later one adopts execs, so nobody would end the keeper.
-func TestExecKeeperEndsWithDaemon(t *testing.T) {
+// TestExecIsAdopted lets go of all that a daemon has of an exec, as its death
+// does: the next one takes it over like a container.
+func TestExecIsAdopted(t *testing.T) {
 	testutil.RequireRoot(t)
 	r, err := New()
 	if err != nil {
@@ -176,7 +175,7 @@ func TestExecKeeperEndsWithDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	proc := *a.Spec.Process
-	proc.Args = []string{"sleep", "1"}
+	proc.Args = []string{"sh", "-c", "sleep 1; exit 6"}
 	p, err := c.Exec(t.Context(), ExecArgs{ID: "x", RunDir: dir, Process: &proc})
 	if err != nil {
 		t.Fatal(err)
@@ -186,15 +185,17 @@ func TestExecKeeperEndsWithDaemon(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	timeout := time.AfterFunc(20*time.Second, func() {
-		t.Error("the keeper of an exec that has ended outlives its daemon")
-		_ = p.child.Kill() // it may end just now
-	})
-	defer timeout.Stop()
-	if _, err := p.child.Wait(); err != nil {
+	again, err := r.Adopt("x", dir, &specs.Spec{Process: &proc, Linux: &specs.Linux{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := again.Wait(t.Context()); err != nil || e.Code != 6 {
+		t.Errorf("exit: %+v, %v", e, err)
+	}
+	if err := again.Release(); err != nil {
 		t.Error(err)
 	}
-	if e, err := readExit(dir); err != nil || e.Code != 0 {
-		t.Errorf("exit record: %+v, %v", e, err)
+	if _, err := p.child.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -228,11 +228,7 @@ func (p *planner) waitForEnd() {
 	p.writeRecord("exit", rec, len(exitRecord))
 	p.Call("write", syscall.SYS_WRITE, program.Int(FDNotifyW), rec.At(0), program.Int(1))
 	p.Do("hold the output until it is read")
-	// A container's keeper holds the reading end of this pipe too and waits to be
-	// killed. An exec's does not, for no later daemon knows the exec: it ends
-	// with the last reader (POLLERR).
-	p.Call("ppoll", linux.SysPpoll, p.Words("poll-notify", FDNotifyW).At(0), program.Int(1), program.Int(0), program.Int(0), program.Int(8))
-	p.Call("exit_group", syscall.SYS_EXIT_GROUP, program.Int(0))
+	p.Call("ppoll", linux.SysPpoll, program.Int(0), program.Int(0), program.Int(0), program.Int(0), program.Int(8))
 }
 
 // stamp prints the wall-clock time into two fields of the record.
