@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 // listen is a daemon: it notes that it runs, listens, and ends when its run
 // directory's file "stop" appears or the directory is gone with the test.
 func listen(args []string) int {
-	run := args[len(args)-1]
+	run := args[slices.Index(args, "--run")+1]
 	f, err := os.OpenFile(filepath.Join(run, "starts"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 1
@@ -94,7 +95,7 @@ func TestEnsureStartsOneDaemonForRacingCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	starts, err := os.ReadFile(filepath.Join(s.Run, "starts"))
-	if want := "--on-demand --root " + s.Root + " --run " + s.Run + "\n"; err != nil || string(starts) != want {
+	if want := "--on-demand --root " + s.Root + " --run " + s.Run + " --log " + filepath.Join(s.Run, "berthd.log") + "\n"; err != nil || string(starts) != want {
 		t.Errorf("daemons were started with %q, %v, want once %q", starts, err, want)
 	}
 	if st, err := os.Stat(s.Run); err != nil || st.Mode().Perm() != 0o700 {
