@@ -120,6 +120,10 @@ func TestDiskFull(t *testing.T) {
 		if len(s.content.Roots()) != 0 {
 			t.Errorf("%s: the image is named", tag)
 		}
+		blobs, err := os.ReadDir(filepath.Join(root, "content", "blobs", "sha256"))
+		if err != nil || len(blobs) != 0 {
+			t.Errorf("%s: blobs still fill the disk: %v, %v", tag, blobs, err)
+		}
 	}
 	chains, err := s.layers.List()
 	if err != nil || len(chains) != 1 { // the first layer of the first image fits

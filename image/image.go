@@ -92,6 +92,14 @@ func descriptorDigests(descs ...ocispec.Descriptor) []digest.Digest {
 	return out
 }
 
+// sweepBlobs deletes the blobs that neither an image nor work under way needs.
+func (s *Store) sweepBlobs() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.content.Sweep(func(d digest.Digest) bool { return s.pins[d] > 0 })
+	return err
+}
+
 // Sweep deletes the blobs and unpacked layers that no image needs. inUse
 // protects what else is needed, by chain id: layers of containers whose image
 // was removed by force. It returns the bytes freed in the content store.

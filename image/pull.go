@@ -50,6 +50,12 @@ func (s *Store) Pull(ctx context.Context, ref Reference, opts PullOptions) (Imag
 	p := &pull{store: s, repo: repo, pins: pinned{store: s}, report: &reporter{f: opts.Progress}}
 	defer p.pins.release()
 	img, err := p.run(ctx, ref, want)
+	if errdefs.IsResourceExhausted(err) {
+		// What came is of no use until there is room, and takes the room. Layers
+		// stay: which of them containers use is not known here.
+		p.pins.release()
+		_ = s.sweepBlobs() // the full disk is what the user must hear of
+	}
 	if err != nil {
 		return Image{}, fmt.Errorf("pull %s: %w", ref.Familiar(), err)
 	}
