@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,25 @@ func TestRunPullsWhatIsMissing(t *testing.T) {
 	got.check(t, 0, "ok", "Unable to find image 'debian:12' locally\nPulling from debian\n")
 	if strings.Contains(got.err, "Downloading") {
 		t.Errorf("a bar was drawn although stderr is no terminal: %q", got.err)
+	}
+}
+
+// TestPullTellsWhereTheLoginIs: berthd's environment is not the user's.
+func TestPullTellsWhereTheLoginIs(t *testing.T) {
+	f := newFake(t)
+	f.routes["POST /images/create"] = answer(200, `{"status":"ok"}`)
+	dir := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", dir)
+	f.run("", "pull", "x:1").check(t, 0, "ok\n", "")
+	if !f.saw("POST /images/create?fromImage=x%3A1") {
+		t.Error("a login was named although there is no config.json")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.run("", "pull", "x:2").check(t, 0, "ok\n", "")
+	if !f.saw("POST /images/create?berthLoginFile=" + url.QueryEscape(filepath.Join(dir, "config.json")) + "&fromImage=x%3A2") {
+		t.Errorf("requests %q", f.requests)
 	}
 }
 

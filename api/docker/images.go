@@ -2,6 +2,7 @@ package docker
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 
 	"berth/engine"
@@ -33,7 +34,12 @@ func (s *Server) imageList(w http.ResponseWriter, r *http.Request, _ vars) error
 // served.
 func (s *Server) imagePull(w http.ResponseWriter, r *http.Request, _ vars) error {
 	q := queryOf(r)
-	o := engine.PullOptions{Ref: q.text("fromImage"), Platform: q.text("platform")}
+	// berthLoginFile is berth's own: where this user's docker login is, so that the
+	// CLI needs to know nothing of credentials.
+	o := engine.PullOptions{Ref: q.text("fromImage"), Platform: q.text("platform"), LoginFile: q.text("berthLoginFile")}
+	if f := o.LoginFile; f != "" && !filepath.IsAbs(f) {
+		return invalid("berthLoginFile is not an absolute path: %.200q", f)
+	}
 	if q.text("fromSrc") != "" || o.Ref == "" {
 		return invalid("fromImage is missing: only pulling is supported, not importing")
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"berth/cli/client"
@@ -22,12 +24,36 @@ func Pull(ctx context.Context, api *client.Client, image, platform string, out i
 	if platform != "" {
 		q.Set("platform", platform)
 	}
+	if f := loginFile(); f != "" {
+		q.Set("berthLoginFile", f)
+	}
 	a, err := api.Stream(ctx, "POST", "/images/create", q, nil)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
 	return Show(a, out)
+}
+
+// loginFile is this user's config.json, in which docker login keeps what it
+// knows; "" if there is none. berthd reads it: its own environment is another.
+func loginFile() string {
+	dir := os.Getenv("DOCKER_CONFIG")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(home, ".docker")
+	}
+	f, err := filepath.Abs(filepath.Join(dir, "config.json"))
+	if err != nil {
+		return ""
+	}
+	if _, err := os.Stat(f); err != nil {
+		return ""
+	}
+	return f
 }
 
 // withTag adds docker's default tag.

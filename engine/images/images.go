@@ -88,8 +88,32 @@ func explain(ref string, err error) error {
 // PullOptions say what to pull.
 type PullOptions struct {
 	Ref, Platform string
-	// Auth is the user's login; nil: what the daemon's configuration says.
+	// Auth is the user's login; nil: what LoginFile says.
 	Auth *registry.AuthConfig
+	// LoginFile is docker's config.json of the user who asks. With "", or if it
+	// has no login for the registry, the daemon's own counts.
+	LoginFile string
+}
+
+// login is the user's for ref, nil if there is none.
+func (o PullOptions) login(ctx context.Context, ref image.Reference) (*credential.Credential, error) {
+	switch a := o.Auth; {
+	case a != nil && a.IdentityToken != "":
+		return &credential.Credential{Secret: a.IdentityToken}, nil
+	case a != nil && a.Username != "":
+		return &credential.Credential{Username: a.Username, Secret: a.Password}, nil
+	case o.LoginFile == "":
+		return nil, nil
+	}
+	f, err := credential.Load(o.LoginFile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := f.Get(ctx, ref.Domain(), strings.TrimPrefix(ref.Repository(), ref.Domain()+"/"))
+	if err != nil || c == (credential.Credential{}) {
+		return nil, err
+	}
+	return &c, nil
 }
 
 // Progress is one line of a progress display.
@@ -137,13 +161,11 @@ func (s *Store) ImagePull(ctx context.Context, o PullOptions, tell func(Progress
 		defer s.use.RUnlock()
 		return s.loadEmbedded(ctx)
 	}
-	opts := image.PullOptions{Platform: o.Platform, Progress: tellLayers(tell)}
-	if a := o.Auth; a != nil && (a.Username != "" || a.IdentityToken != "") {
-		opts.Auth = &credential.Credential{Username: a.Username, Secret: a.Password}
-		if a.IdentityToken != "" {
-			opts.Auth = &credential.Credential{Secret: a.IdentityToken}
-		}
+	auth, err := o.login(ctx, ref)
+	if err != nil {
+		return err
 	}
+	opts := image.PullOptions{Platform: o.Platform, Progress: tellLayers(tell), Auth: auth}
 	img, err := s.c.Images.Pull(ctx, ref, opts)
 	if err != nil {
 		return err
