@@ -70,7 +70,10 @@ func (p *planner) prepareKeeper() {
 	p.Call("rt_sigprocmask", linux.SysSignalMask, program.Flags(2, "SIG_SETMASK"), all, program.Int(0), program.Int(8))
 	p.Do("take the default of signals that the daemon's parent may ignore")
 	action := p.Bytes(make([]byte, 32), "SIG_DFL")
-	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU} {
+	for _, s := range []syscall.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
+		32, // glibc's own: its posix_spawn leaves it ignored, so that everything below make has it
+	} {
 		p.Call("rt_sigaction", syscall.SYS_RT_SIGACTION, program.Int(int(s)), action, program.Int(0), program.Int(8))
 	}
 	p.Do("name the keeper")
