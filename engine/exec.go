@@ -120,10 +120,9 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 	if err != nil {
 		return err
 	}
-	// The keeper of an exec ends with it, if no daemon is there to ask for it.
-	dir := filepath.Join(e.runDir(rec.ID), "exec-"+x.ID[:16])
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return fmt.Errorf("make run directory: %w", err)
+	dir, err := makeExecDir(e.runDir(rec.ID), x.ID[:16], process)
+	if err != nil {
+		return err
 	}
 	a := lifecycle.ExecArgs{ID: x.ID[:16], RunDir: dir, Process: process, OpenStdin: x.Request.AttachStdin}
 	if size := consoleSize(r.ConsoleSize, x.Request.ConsoleSize); size != nil {
@@ -141,6 +140,20 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 	x.Hub.Start(filesOfProcess(p))
 	e.monitors.Go(func() { e.watchExec(x, p, dir) })
 	return nil
+}
+
+// execDir is the beginning of the name of an exec's directory in its
+// container's run directory; its id follows.
+const execDir = "exec-"
+
+// makeExecDir makes the directory of an exec, with what a later daemon needs to
+// end its keeper.
+func makeExecDir(runDir, id string, p *specs.Process) (string, error) {
+	dir := filepath.Join(runDir, execDir+id)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make run directory: %w", err)
+	}
+	return dir, bundle.Save(dir, &specs.Spec{Process: p, Linux: &specs.Linux{}})
 }
 
 func consoleSize(sizes ...*[2]uint) *[2]uint {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"berth/container"
@@ -14,6 +15,7 @@ import (
 	"berth/ociruntime/lifecycle"
 
 	"github.com/containerd/errdefs"
+	mcontainer "github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -118,14 +120,61 @@ func (e *Engine) adopt(c *container.Container) error {
 		e.Log.Error("adopt container", "container", c.ID(), "error", err)
 	}
 	l.set(p, s)
+	e.adoptExecs(c)
 	e.monitor(c, l, p)
 	e.Log.Info("adopted container", "container", c.ID(), "pid", p.Pid())
 	return nil
 }
 
+// adoptExecs takes over the keepers of execs. Nobody knows their clients any
+// more: what they write is read and forgotten until they end.
+func (e *Engine) adoptExecs(c *container.Container) {
+	for _, dir := range execDirs(e.runDir(c.ID())) {
+		p, err := e.adoptExec(dir)
+		if err != nil {
+			e.Log.Warn("adopt exec", "directory", dir, "error", err)
+			continue
+		}
+		x, err := e.execs.Add(c, mcontainer.ExecCreateRequest{Cmd: []string{"?"}})
+		if err != nil {
+			e.Log.Warn("adopt exec", "directory", dir, "error", err)
+			continue
+		}
+		x.Begin()
+		x.Started(p.Process)
+		x.Hub.Start(filesOfProcess(p.Process))
+		e.monitors.Go(func() { e.watchExec(x, p.Process, dir) })
+	}
+}
+
+func execDirs(runDir string) []string {
+	dirs, err := filepath.Glob(filepath.Join(runDir, execDir+"*"))
+	if err != nil {
+		return nil // the pattern is constant
+	}
+	return dirs
+}
+
+func (e *Engine) adoptExec(dir string) (*lifecycle.Container, error) {
+	s, err := bundle.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	return e.Runtime.Adopt(strings.TrimPrefix(filepath.Base(dir), execDir), dir, s)
+}
+
 // sweepRun ends whatever belongs to a run directory and removes it.
 func (e *Engine) sweepRun(ctx context.Context, id string) error {
 	dir := e.runDir(id)
+	for _, x := range execDirs(dir) {
+		p, err := e.adoptExec(x)
+		if err == nil {
+			err = deleteRun(ctx, p)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
 	minimal := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{CgroupsPath: bundle.CgroupPath(id)}}
 	p, err := e.Runtime.Adopt(id, dir, minimal)
 	switch {
