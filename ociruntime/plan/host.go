@@ -120,10 +120,9 @@ func (p *planner) hostUnion(o *linux.Overlay, root program.Slot) {
 // open files, relative to /proc/self/fd.
 func (p *planner) attachedUnion(o *linux.Overlay, data, root program.Slot) {
 	cwd, empty, rootPath := program.Flags(fdcwd, "AT_FDCWD"), p.String(""), p.String(o.Root)
-	home, top, zero := p.Slot("host-mounts"), p.Slot("host-root"), program.Int(0)
+	home, zero := p.Slot("host-mounts"), program.Int(0)
 	p.Do("attach layers in a mount namespace of the keeper's own")
 	p.Call("openat", syscall.SYS_OPENAT, cwd, p.String("/proc/self/ns/mnt"), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"), zero).To(home)
-	p.Call("openat", syscall.SYS_OPENAT, cwd, p.String("/"), program.Flags(linux.OPath|syscall.O_CLOEXEC, "O_PATH"), zero).To(top)
 	p.Call("unshare", linux.SysUnshare, program.Flags(linux.CloneNewns, "CLONE_NEWNS"))
 	p.Call("mount_setattr", linux.SysMountSetattr, cwd, p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.mountAttr(0, 0, linux.MsPrivate, false), program.Flags(mountAttrSize, "private"))
 	p.Call("move_mount", linux.SysMoveMount, data.Value(), empty, cwd, rootPath, program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
@@ -137,10 +136,6 @@ func (p *planner) attachedUnion(o *linux.Overlay, data, root program.Slot) {
 	p.publish(root, p.rootFD)
 	p.Do("go back to the host's mounts")
 	p.Call("setns", linux.SysSetns, home.Value(), program.Flags(linux.CloneNewns, "CLONE_NEWNS"))
-	// setns(2) left a chroot, if berthd lives in one: sources of binds are paths there.
-	p.Call("fchdir", linux.SysFchdir, top.Value())
-	p.Call("chroot", syscall.SYS_CHROOT, p.String("."))
-	p.Call("chdir", syscall.SYS_CHDIR, p.String("/"))
 }
 
 // unionOfFiles mounts the union on the data root.
