@@ -58,7 +58,7 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	if r.Config.Image == "" {
 		return container.Record{}, nil, invalid("no image specified")
 	}
-	img, err := e.Find(ctx, r.Config.Image)
+	img, err := e.Find(ctx, r.Config.Image, r.Platform)
 	if err != nil {
 		return container.Record{}, nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,6 +63,10 @@ func TestImages(t *testing.T) {
 		t.Errorf("inspect: %+v", info)
 	}
 	d.must(200, "GET", "/images/toolbox/history", nil, nil)
+
+	d.must(404, "POST", "/containers/create?platform=linux/riscv64", sh("true"), nil)
+	d.must(201, "POST", "/containers/create?name=other&platform=linux/"+runtime.GOARCH, sh("true"), nil)
+	d.must(204, "DELETE", "/containers/other", nil, nil)
 
 	id := d.create(sh("true"))
 	d.must(200, "DELETE", "/images/localhost:5000/a/b:1", nil, nil) // a name only

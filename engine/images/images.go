@@ -9,6 +9,7 @@ package images
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -60,9 +61,23 @@ func (s *Store) Hold() (release func()) {
 	return s.use.RUnlock
 }
 
-// Find finds an image by name or id and loads the embedded one on demand. Call
-// it while images are held.
-func (s *Store) Find(ctx context.Context, ref string) (image.Image, error) {
+// Find finds an image by name or id and loads the embedded one on demand. One of
+// another platform than asked for ("os/arch[/variant]", empty: any) is not found.
+// Call it while images are held.
+func (s *Store) Find(ctx context.Context, ref, platform string) (image.Image, error) {
+	img, err := s.find(ctx, ref)
+	if err != nil || platform == "" {
+		return img, err
+	}
+	have := img.Config.OS + "/" + img.Config.Architecture
+	if full := have + "/" + img.Config.Variant; platform != have && platform != full {
+		return image.Image{}, errdefs.ErrNotFound.WithMessage(fmt.Sprintf(
+			"image %s is here for %s, not for %.40s: pull it with --platform %.40s", ref, have, platform, platform))
+	}
+	return img, nil
+}
+
+func (s *Store) find(ctx context.Context, ref string) (image.Image, error) {
 	img, err := s.c.Images.Get(ref)
 	if !errdefs.IsNotFound(err) {
 		return img, err
