@@ -55,18 +55,26 @@ func (s *Session) Run(ctx context.Context, conn *client.Hijacked) error {
 		_ = conn.Close() // ends a write of input that nobody takes
 		work.Wait()
 	}()
+	sized := make(chan struct{}) // closed once the process may have input
 	if s.Window != nil && s.Resize != nil {
 		work.Add(1)
 		go func() {
 			defer work.Done()
-			s.followSize(ctx, done)
+			s.followSize(ctx, done, sized)
 		}()
+	} else {
+		close(sized)
 	}
 	work.Add(1)
 	go func() {
 		defer work.Done()
 		defer s.Terminal.OnPanic()
 		if s.In == nil {
+			return
+		}
+		select {
+		case <-sized:
+		case <-done:
 			return
 		}
 		if err := s.In.copy(conn, keys, done); errors.Is(err, ErrDetached) {
@@ -103,17 +111,21 @@ func CopyOutput(from io.Reader, tty bool, stdout, stderr io.Writer) error {
 	return err
 }
 
-// followSize tells the size now and after each change, and sets raw mode again
-// when berth is continued after a stop.
-func (s *Session) followSize(ctx context.Context, done <-chan struct{}) {
+// followSize tells the size now, closes told, and tells it after each change. It
+// sets raw mode again when berth is continued after a stop.
+func (s *Session) followSize(ctx context.Context, done <-chan struct{}, told chan<- struct{}) {
 	defer s.Terminal.OnPanic()
 	changed := make(chan os.Signal, 1)
 	signal.Notify(changed, syscall.SIGWINCH, syscall.SIGCONT)
 	defer signal.Stop(changed)
-	for {
+	tell := func() {
 		if h, w := Size(s.Window); h > 0 && w > 0 {
 			_ = s.Resize(ctx, h, w) // the process may have ended; its end is told by the output
 		}
+	}
+	tell()
+	close(told)
+	for {
 		select {
 		case <-done:
 			return
@@ -123,6 +135,7 @@ func (s *Session) followSize(ctx context.Context, done <-chan struct{}) {
 			if sig == syscall.SIGCONT {
 				s.Terminal.Again()
 			}
+			tell()
 		}
 	}
 }
