@@ -218,6 +218,9 @@ func blockIOOf(r container.Resources, host Host) (*specs.LinuxBlockIO, error) {
 		b.Weight, used = &r.BlkioWeight, true
 	}
 	for _, w := range r.BlkioWeightDevice {
+		if w == nil { // JSON's null
+			continue
+		}
 		if err := checkWeight("--blkio-weight-device "+w.Path, w.Weight); err != nil {
 			return nil, err
 		}
@@ -238,6 +241,9 @@ func blockIOOf(r container.Resources, host Host) (*specs.LinuxBlockIO, error) {
 		{"--device-write-iops", r.BlkioDeviceWriteIOps, &b.ThrottleWriteIOPSDevice},
 	} {
 		for _, d := range t.in {
+			if d == nil {
+				continue
+			}
 			id, err := blockDevice(t.option, d.Path, host)
 			if err != nil {
 				return nil, err
