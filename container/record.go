@@ -140,14 +140,32 @@ func (c *Container) WaitFor(ctx context.Context, ok func(*Record) bool) (Record,
 // set (may be nil) change the rest of the state, and stores the record before
 // anybody sees the change. A disallowed change is of class FailedPrecondition.
 func (c *Container) Transition(to Status, set func(*State)) error {
-	return c.Update(func(r *Record) error {
-		if err := r.State.Status.check(to); err != nil {
-			return err
-		}
-		r.State.Status = to
-		if set != nil {
-			set(&r.State)
-		}
+	return c.Update(func(r *Record) error { return r.move(to, set) })
+}
+
+func (r *Record) move(to Status, set func(*State)) error {
+	if err := r.State.Status.check(to); err != nil {
+		return err
+	}
+	r.State.Status = to
+	if set != nil {
+		set(&r.State)
+	}
+	return nil
+}
+
+// Fact is Transition for what has happened already, as an end: a full disk does
+// not undo it, so it is shown also if it cannot be stored. The next daemon finds
+// it out again.
+func (c *Container) Fact(to Status, set func(*State)) error {
+	return c.update(true, func(r *Record) error { return r.move(to, set) })
+}
+
+// MarkStopped notes that the user wants the end, for the restart policy. Like a
+// fact it holds also if it cannot be stored.
+func (c *Container) MarkStopped() error {
+	return c.update(true, func(r *Record) error {
+		r.State.Stopped = true
 		return nil
 	})
 }
@@ -155,25 +173,36 @@ func (c *Container) Transition(to Status, set func(*State)) error {
 // Update stores what change makes of a copy of the record and then shows it.
 // It must not change the status: that is [Container.Transition]'s.
 func (c *Container) Update(change func(*Record) error) error {
+	return c.update(false, change)
+}
+
+func (c *Container) update(fact bool, change func(*Record) error) error {
 	c.write.Lock()
 	defer c.write.Unlock()
 	rec := c.Record()
 	if err := change(&rec); err != nil {
 		return err
 	}
+	var stored error
 	// Removed has no record any more. Starting is not stored: the container's
 	// run directory is the intent, and a write to the disk would cost a start 2 ms.
 	if rec.State.Status != Removed && rec.State.Status != Starting {
-		if err := save(c.dir, &rec); err != nil {
-			return err
-		}
+		stored = save(c.dir, &rec)
+	}
+	if stored != nil && rec.State.Status == Removing {
+		// Removing is what frees a full disk. A directory without a record says
+		// the same to the next daemon.
+		stored = os.Remove(c.Path(recordName))
+	}
+	if stored != nil && !fact {
+		return stored
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rec = rec
 	close(c.changed)
 	c.changed = make(chan struct{})
-	return nil
+	return stored
 }
 
 // save writes the record; see the package's comment for when it is durable.

@@ -188,7 +188,7 @@ func (s *Store) Delete(c *Container) error {
 		return st.check(Removed)
 	}
 	if err := deleteDir(c.dir); err != nil {
-		dead := c.Transition(Dead, func(st *State) { st.Error = err.Error() })
+		dead := c.Fact(Dead, func(st *State) { st.Error = err.Error() })
 		return errors.Join(fmt.Errorf("remove container %s: %w", c.id[:12], err), dead)
 	}
 	rec := c.Record()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"berth/container"
 	"berth/container/stdio"
 
 	"github.com/moby/moby/api/types/events"
@@ -31,6 +32,10 @@ func (e *Engine) Attach(_ context.Context, ref string, o AttachOptions) (*Sessio
 	l := e.liveOf(c)
 	s := &Session{TTY: rec.Config.Tty, Stdin: o.Stdin && o.Stream && rec.Config.OpenStdin, stream: o.Stream}
 	s.client = l.hub.Attach(o.Stdout && o.Stream, o.Stderr && o.Stream)
+	if c.Status() == container.Removed { // since it was found: no run will follow
+		s.Close()
+		return nil, noContainer(ref)
+	}
 	if o.Logs && l.log != nil {
 		q := LogQuery{Tail: -1, Stdout: o.Stdout, Stderr: o.Stderr, Until: time.Now()}
 		s.replay = func(ctx context.Context, p Peer) {

@@ -161,7 +161,9 @@ func (e *Engine) liveOf(c *container.Container) *live {
 	if l == nil {
 		rec := c.Record()
 		l = e.newLive(c, &rec)
-		e.live[c.ID()] = l
+		if rec.State.Status != container.Removed { // else nobody would forget it
+			e.live[c.ID()] = l
+		}
 	}
 	return l
 }
@@ -179,10 +181,16 @@ func (e *Engine) newLive(c *container.Container, rec *container.Record) *live {
 	return l
 }
 
+// forget drops what was in memory of a removed container and tells the clients
+// that waited for its next run.
 func (e *Engine) forget(id string) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	l := e.live[id]
 	delete(e.live, id)
+	e.mu.Unlock()
+	if l != nil {
+		l.hub.End()
+	}
 }
 
 // runDir is the directory of a running container's records.

@@ -77,7 +77,7 @@ func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, 
 	if restart > 0 {
 		to = container.Restarting
 	}
-	err = c.Transition(to, func(st *container.State) {
+	err = c.Fact(to, func(st *container.State) {
 		st.Pid, st.ExitCode, st.OOMKilled, st.FinishedAt = 0, exit.Code, oom, exit.Finished.UTC()
 		if to == container.Restarting {
 			st.RestartCount++

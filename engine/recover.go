@@ -30,35 +30,32 @@ func (e *Engine) recover(ctx context.Context, left []container.Leftover) error {
 	// An adopted container has a monitor from then on: if it ends meanwhile, the
 	// record of its end is the monitor's to write.
 	adopted := map[string]bool{}
-	for _, step := range []func(context.Context) error{
-		func(ctx context.Context) error { return e.recoverCreates(ctx, left) },     // unfinished creates go
-		func(ctx context.Context) error { return e.recoverRuns(ctx, adopted) },     // run directories: adopt, or undo the start
-		func(context.Context) error { return e.recoverRecords(adopted) },           // records that say what is no longer true
-		func(ctx context.Context) error { return e.recoverRemovals(ctx, adopted) }, // unfinished removals, and --rm
-	} {
-		if err := step(ctx); err != nil {
-			return fmt.Errorf("repair what the last berthd has left: %w", err)
-		}
+	e.recoverCreates(ctx, left) // unfinished creates go
+	// run directories: adopt, or undo the start
+	if err := e.recoverRuns(ctx, adopted); err != nil {
+		return fmt.Errorf("repair what the last berthd has left: %w", err)
 	}
+	e.recoverRecords(adopted)       // records that say what is no longer true
+	e.recoverRemovals(ctx, adopted) // unfinished removals, and --rm
 	e.recoverRestarts(ctx, adopted)
 	return nil
 }
 
-func (e *Engine) recoverCreates(ctx context.Context, left []container.Leftover) error {
+func (e *Engine) recoverCreates(ctx context.Context, left []container.Leftover) {
 	for _, l := range left {
 		if l.Err != nil { // nobody knows what it is: it stays
 			e.Log.Error("skip container directory", "path", l.Path, "error", l.Err)
 			continue
 		}
 		e.Log.Info("remove unfinished container", "path", l.Path)
-		if err := e.Snapshots.Discard(ctx, filepath.Base(l.Path)); err != nil {
-			return err
+		err := e.Snapshots.Discard(ctx, filepath.Base(l.Path))
+		if err == nil {
+			err = os.RemoveAll(l.Path)
 		}
-		if err := os.RemoveAll(l.Path); err != nil {
-			return err
+		if err != nil { // the next daemon tries again
+			e.Log.Error("remove unfinished container", "path", l.Path, "error", err)
 		}
 	}
-	return nil
 }
 
 // recoverRuns adopts what runs and ends what cannot be adopted.
@@ -77,13 +74,17 @@ func (e *Engine) recoverRuns(ctx context.Context, adopted map[string]bool) error
 		if err != nil && !errdefs.IsNotFound(err) {
 			return err
 		}
-		if c != nil && e.adopt(c) == nil {
-			adopted[id] = true
-			continue
+		var why error = errdefs.ErrNotFound // no record
+		if c != nil {
+			if why = e.adopt(c); why == nil {
+				adopted[id] = true
+				continue
+			}
 		}
-		e.Log.Info("undo unfinished start", "container", id)
+		e.Log.Info("undo unfinished start", "container", id, "reason", why)
+		// The directory stays if that fails: the next start, removal or daemon tries again.
 		if err := e.sweepRun(ctx, id); err != nil {
-			return err
+			e.Log.Error("end what is left of container", "container", id, "error", err)
 		}
 	}
 	return nil
@@ -168,19 +169,21 @@ func (e *Engine) sweepRun(ctx context.Context, id string) error {
 	dir := e.runDir(id)
 	for _, x := range execDirs(dir) {
 		p, err := e.adoptExec(x)
-		if err == nil {
-			err = deleteRun(ctx, p)
+		if err != nil {
+			continue // it has not started, or ends with the container's cgroup
 		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := deleteRun(ctx, p); err != nil {
 			return err
 		}
 	}
-	minimal := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{CgroupsPath: bundle.CgroupPath(id)}}
-	p, err := e.Runtime.Adopt(id, dir, minimal)
-	switch {
-	case err == nil:
+	s, err := bundle.Load(dir)
+	if err != nil {
+		s = &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{CgroupsPath: bundle.CgroupPath(id)}}
+	}
+	p, err := e.Runtime.Adopt(id, dir, s)
+	if err == nil {
 		err = deleteRun(ctx, p)
-	case errors.Is(err, os.ErrNotExist):
+	} else { // what cannot be adopted can still be killed; a keeper ends with its init
 		err = deleteCgroup(ctx, id)
 	}
 	if err != nil {
@@ -216,26 +219,25 @@ func deleteCgroup(ctx context.Context, id string) error {
 const unknownExit = 255
 
 // recoverRecords ends the records of containers that no longer run.
-func (e *Engine) recoverRecords(adopted map[string]bool) error {
+func (e *Engine) recoverRecords(adopted map[string]bool) {
 	for _, c := range e.records.List() {
 		status := c.Status()
 		if adopted[c.ID()] || status != container.Restarting && !status.Alive() {
 			continue
 		}
-		err := c.Transition(container.Exited, func(st *container.State) {
+		err := c.Fact(container.Exited, func(st *container.State) {
 			if status.Alive() {
 				st.Pid, st.ExitCode, st.FinishedAt = 0, unknownExit, time.Now().UTC()
 			}
 		})
 		if err != nil {
-			return err
+			e.Log.Error("record the end of container", "container", c.ID(), "error", err)
 		}
 	}
-	return nil
 }
 
 // recoverRemovals finishes removals and removes --rm containers that have run.
-func (e *Engine) recoverRemovals(ctx context.Context, adopted map[string]bool) error {
+func (e *Engine) recoverRemovals(ctx context.Context, adopted map[string]bool) {
 	for _, c := range e.records.List() {
 		rec := c.Record()
 		removing := rec.State.Status == container.Removing || rec.State.Status == container.Dead
@@ -246,7 +248,6 @@ func (e *Engine) recoverRemovals(ctx context.Context, adopted map[string]bool) e
 			e.Log.Error("finish the removal of container", "container", c.ID(), "error", err)
 		}
 	}
-	return nil
 }
 
 // recoverRestarts starts what its restart policy wants to run.

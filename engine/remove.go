@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 
 	"berth/container"
@@ -41,9 +42,8 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 
 // killLocked ends a container at once, under its verb lock.
 func (e *Engine) killLocked(ctx context.Context, c *container.Container) error {
-	if err := markStopped(c); err != nil {
-		return err
-	}
+	e.markStopped(c)
+	ctx = e.watch // a client that goes away must not leave the work half done
 	p, err := e.liveOf(c).running(c.Record().Name)
 	if err != nil {
 		return waitEnd(ctx, c, killTimeout) // it ends just now
@@ -63,13 +63,8 @@ func (e *Engine) remove(ctx context.Context, c *container.Container, volumes boo
 			return err
 		}
 	}
-	if volumes {
-		if err := e.removeAnonymous(&rec); err != nil {
-			return err
-		}
-	}
-	if err := e.Snapshots.Discard(ctx, c.ID()); err != nil {
-		dead := c.Transition(container.Dead, func(st *container.State) { st.Error = err.Error() })
+	if err := e.discard(ctx, c, &rec, volumes); err != nil {
+		dead := c.Fact(container.Dead, func(st *container.State) { st.Error = err.Error() })
 		return errors.Join(err, dead)
 	}
 	if err := e.records.Delete(c); err != nil {
@@ -78,6 +73,23 @@ func (e *Engine) remove(ctx context.Context, c *container.Container, volumes boo
 	e.forget(c.ID())
 	e.publish(c, events.ActionDestroy)
 	return nil
+}
+
+// discard deletes what a container has outside its own directory.
+func (e *Engine) discard(ctx context.Context, c *container.Container, rec *container.Record, volumes bool) error {
+	// A run directory is left when the last end could not be cleaned up. The id
+	// range must not be given to another container while processes have it.
+	if _, err := os.Lstat(e.runDir(c.ID())); err == nil {
+		if err := e.sweepRun(ctx, c.ID()); err != nil {
+			return err
+		}
+	}
+	if volumes {
+		if err := e.removeAnonymous(rec); err != nil {
+			return err
+		}
+	}
+	return e.Snapshots.Discard(ctx, c.ID())
 }
 
 // Prune removes the containers that do not run.

@@ -117,7 +117,7 @@ func (s *starting) failed(err error) error {
 	if s.c.Status() != container.Starting {
 		return err
 	}
-	return errors.Join(err, s.c.Transition(back, func(st *container.State) {
+	return errors.Join(err, s.c.Fact(back, func(st *container.State) {
 		st.Error, st.ExitCode = err.Error(), code
 	}))
 }
@@ -218,7 +218,13 @@ func (s *starting) connect(_ context.Context, undo *cleanup.Stack) error {
 		s.live.log.Begin()
 	}
 	s.live.hub.Start(filesOfProcess(s.proc.Process))
-	undo.Add(func() error { return s.live.hub.Drain(drainLimit) })
+	undo.Add(func() error {
+		err := s.live.hub.Drain(drainLimit)
+		if s.live.log != nil {
+			err = errors.Join(err, s.live.log.End())
+		}
+		return err
+	})
 	return nil
 }
 

@@ -60,15 +60,18 @@ func (e *Engine) stopLocked(ctx context.Context, c *container.Container, o StopO
 	if seconds := firstOf(o.Timeout, rec.Config.StopTimeout); seconds != nil {
 		timeout = time.Duration(*seconds) * time.Second
 	}
-	if err := markStopped(c); err != nil {
-		return err
-	}
+	e.markStopped(c)
 	if c.Status() == container.Restarting {
 		return e.cancelRestart(c, l)
 	}
+	// A client that goes away must not leave the work half done, unless nothing
+	// else would end the wait.
+	if timeout >= 0 {
+		ctx = e.watch
+	}
 	p, err := l.running(rec.Name)
-	if err != nil {
-		return nil //nolint:nilerr // it has just ended by itself
+	if err != nil { // it has just ended by itself
+		return waitEnd(ctx, c, killTimeout)
 	}
 	if err := e.signal(ctx, c, p, sig); err != nil {
 		return err
@@ -100,12 +103,12 @@ func firstOf(a, b *int) *int {
 	return b
 }
 
-// markStopped notes that the user wants the end, for the restart policy.
-func markStopped(c *container.Container) error {
-	return c.Update(func(r *container.Record) error {
-		r.State.Stopped = true
-		return nil
-	})
+// markStopped notes that the user wants the end. A full disk must not keep a
+// container from being stopped.
+func (e *Engine) markStopped(c *container.Container) {
+	if err := c.MarkStopped(); err != nil {
+		e.Log.Error("record that container shall end", "container", c.ID(), "error", err)
+	}
 }
 
 func (e *Engine) cancelRestart(c *container.Container, l *live) error {
@@ -115,7 +118,7 @@ func (e *Engine) cancelRestart(c *container.Container, l *live) error {
 	if cancel != nil {
 		cancel()
 	}
-	return c.Transition(container.Exited, nil)
+	return c.Fact(container.Exited, nil)
 }
 
 // signal sends a signal to init. A frozen process gets it when it thaws, so a
@@ -134,7 +137,7 @@ func (e *Engine) signal(ctx context.Context, c *container.Container, p *lifecycl
 	if err := p.Resume(ctx); err != nil {
 		return err
 	}
-	err = c.Transition(container.Running, nil)
+	err = c.Fact(container.Running, nil)
 	if errdefs.IsFailedPrecondition(err) {
 		return nil // it has ended already
 	}
@@ -172,9 +175,7 @@ func (e *Engine) Kill(ctx context.Context, ref, signal string) error {
 	}
 	stopSignal, _ := parseSignal(rec.Config.StopSignal) // checked at create
 	if sig == syscall.SIGKILL || sig == syscall.SIGTERM || sig == stopSignal {
-		if err := markStopped(c); err != nil {
-			return err
-		}
+		e.markStopped(c)
 	}
 	if sig == syscall.SIGKILL {
 		err = e.signal(ctx, c, p, sig)
@@ -238,7 +239,7 @@ func (e *Engine) freeze(ctx context.Context, ref string, to container.Status, ac
 	if err := do(p, ctx); err != nil {
 		return err
 	}
-	if err := c.Transition(to, nil); err != nil {
+	if err := c.Fact(to, nil); err != nil {
 		return err
 	}
 	e.publish(c, action)

@@ -33,7 +33,7 @@ func (e *Engine) Wait(_ context.Context, ref string, until mcontainer.WaitCondit
 		case mcontainer.WaitConditionNextExit:
 			return ended && !r.State.FinishedAt.Equal(before.FinishedAt)
 		case mcontainer.WaitConditionRemoved:
-			return false
+			return r.State.Status == container.Dead // it could not be removed
 		default:
 			return ended
 		}
@@ -43,9 +43,13 @@ func (e *Engine) Wait(_ context.Context, ref string, until mcontainer.WaitCondit
 		if err != nil {
 			return WaitResult{}, err
 		}
-		return WaitResult{
+		result := WaitResult{
 			WaitResponse: mcontainer.WaitResponse{StatusCode: int64(rec.State.ExitCode)},
 			OOMKilled:    rec.State.OOMKilled,
-		}, nil
+		}
+		if until == mcontainer.WaitConditionRemoved && rec.State.Status == container.Dead {
+			result.Error = &mcontainer.WaitExitError{Message: "remove container " + rec.Name + ": " + rec.State.Error}
+		}
+		return result, nil
 	}, nil
 }

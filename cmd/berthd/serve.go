@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"berth/api/docker"
@@ -33,6 +34,9 @@ func serve(ctx context.Context, o options, stderr io.Writer) (err error) {
 	if os.Geteuid() != 0 {
 		return errNotRoot
 	}
+	// A daemon started on demand has the umask of somebody's shell; files that
+	// containers see (resolv.conf, volumes) must be readable for their users.
+	syscall.Umask(0o022)
 	log, closeLog, err := openLog(o, stderr)
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@
 //
 // Level: L3, a subroom of engine.
 // Owns: how a record becomes the input of package spec; the cache of users.
-// May import: container, container/rootfs, volume, spec, internal/linux, ociruntime/lifecycle.
+// May import: container, container/rootfs, volume, spec, internal/atomicfile, internal/linux, ociruntime/lifecycle.
 // Must not know: when a container starts; volumes' directories; the API.
 package bundle
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"berth/internal/atomicfile"
+
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -14,13 +16,13 @@ import (
 const specFile = "spec.json"
 
 // Save writes a container's spec to its run directory: a later daemon needs it
-// to adopt the container and for its execs.
+// to adopt the container and for its execs. A crash leaves all of it or nothing.
 func Save(runDir string, s *specs.Spec) error {
 	data, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(runDir, specFile), data, 0o600)
+	return atomicfile.WriteVolatile(filepath.Join(runDir, specFile), data, 0o600)
 }
 
 // Load reads what Save wrote. ErrDataLoss if it is not whole.

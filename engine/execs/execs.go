@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	// maxExecs bounds the execs of one container that are kept.
+	// maxExecs bounds the execs of one container that are kept: the one that ended
+	// first makes room for a new one.
 	maxExecs = 1000
 	// keepExec is how long an exec that has ended can be inspected.
 	keepExec = 5 * time.Minute
@@ -107,7 +108,8 @@ type Table struct {
 func NewTable() *Table { return &Table{all: map[string]*Exec{}} }
 
 // Add makes an exec that is not started. Execs that ended some time ago are
-// forgotten; too many of one container are of class ResourceExhausted.
+// forgotten; too many of one container that have not are of class
+// ResourceExhausted.
 func (t *Table) Add(c *container.Container, r mcontainer.ExecCreateRequest) (*Exec, error) {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -115,20 +117,29 @@ func (t *Table) Add(c *container.Container, r mcontainer.ExecCreateRequest) (*Ex
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n, now := 0, time.Now()
+	var first *Exec // of c, that ended
+	var at time.Time
 	for id, other := range t.all {
 		other.mu.Lock()
-		old := other.code != nil && now.Sub(other.ended) > keepExec
+		over, ended := other.code != nil, other.ended
 		other.mu.Unlock()
 		switch {
-		case old:
+		case over && now.Sub(ended) > keepExec:
 			delete(t.all, id)
-		case other.Container == c:
-			n++
+			continue
+		case other.Container != c:
+			continue
+		case over && (first == nil || ended.Before(at)):
+			first, at = other, ended
 		}
+		n++
 	}
-	if n >= maxExecs {
+	switch {
+	case n >= maxExecs && first != nil:
+		delete(t.all, first.ID)
+	case n >= maxExecs:
 		return nil, errdefs.ErrResourceExhausted.WithMessage(fmt.Sprintf(
-			"container %s has %d execs: those that have ended are forgotten after %s", c.Record().Name, n, keepExec))
+			"container %s has %d execs that run or were never started: end some first", c.Record().Name, n))
 	}
 	t.all[x.ID] = x
 	return x, nil

@@ -71,26 +71,36 @@ func TestDropIdleTellsClients(t *testing.T) {
 	}
 }
 
+// Execs that end make room: a script may run any number of them one after the
+// other. Those that do not end are bounded.
 func TestTableIsBounded(t *testing.T) {
 	table, c := NewTable(), newContainer(t)
 	add := func() (*Exec, error) { return table.Add(c, mcontainer.ExecCreateRequest{Cmd: []string{"a"}}) }
-	for range maxExecs {
+	for range 2 * maxExecs {
 		x, err := add()
 		if err != nil {
 			t.Fatal(err)
 		}
 		x.Finish(0)
 	}
-	if _, err := add(); !errors.Is(err, errdefs.ErrResourceExhausted) {
-		t.Errorf("exec %d: %v", maxExecs+1, err)
+	waiting, err := add()
+	if err != nil || len(table.all) != maxExecs {
+		t.Fatalf("%d execs are kept, %v", len(table.all), err)
+	}
+	for err == nil {
+		_, err = add()
+	}
+	if !errors.Is(err, errdefs.ErrResourceExhausted) || len(table.all) != maxExecs {
+		t.Errorf("%d execs that have not ended: %v", len(table.all), err)
+	}
+	if _, err := table.Get(waiting.ID); err != nil {
+		t.Error(err)
 	}
 	for _, x := range table.all {
+		x.Finish(0)
 		x.ended = time.Now().Add(-2 * keepExec)
 	}
-	if _, err := add(); err != nil {
-		t.Errorf("after the old ones are forgotten: %v", err)
-	}
-	if len(table.all) != 1 {
-		t.Errorf("%d execs kept", len(table.all))
+	if _, err := add(); err != nil || len(table.all) != 1 {
+		t.Errorf("%d execs kept after the old ones are forgotten, %v", len(table.all), err)
 	}
 }
