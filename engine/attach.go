@@ -17,6 +17,7 @@ type Session struct {
 
 	replay func(context.Context, Peer)
 	client *stdio.Client
+	gone   func() // the peer has gone
 	done   func()
 	stream bool
 }
@@ -31,6 +32,7 @@ func (e *Engine) Attach(_ context.Context, ref string, o AttachOptions) (*Sessio
 	rec := c.Record()
 	l := e.liveOf(c)
 	s := &Session{TTY: rec.Config.Tty, Stdin: o.Stdin && o.Stream && rec.Config.OpenStdin, stream: o.Stream}
+	s.gone = func() { e.abandoned(c) }
 	s.client = l.hub.Attach(o.Stdout && o.Stream, o.Stderr && o.Stream)
 	if c.Status() == container.Removed { // since it was found: no run will follow
 		s.Close()
@@ -66,7 +68,28 @@ func (s *Session) Serve(ctx context.Context, p Peer) {
 		return
 	}
 	s.client.Serve(ctx, p)
+	if ctx.Err() != nil && s.gone != nil {
+		s.gone()
+	}
 	s.end()
+}
+
+// abandoned removes a container that was to be removed at its end, if its client
+// has gone before it was ever started: nobody else knows of it.
+func (e *Engine) abandoned(c *container.Container) {
+	ctx := context.WithoutCancel(e.watch)
+	unlock, err := c.Lock(ctx)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	rec := c.Record()
+	if !rec.AutoRemove() || rec.State.Status != container.Created {
+		return
+	}
+	if err := e.remove(ctx, c, true); err != nil {
+		e.Log.Error("remove container that was never started", "container", c.ID(), "error", err)
+	}
 }
 
 // Close gives up a session that is not served; after Serve it does nothing.

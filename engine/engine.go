@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"berth/container"
 	"berth/container/jsonlog"
@@ -70,7 +71,7 @@ type live struct {
 	mu     sync.Mutex
 	proc   *lifecycle.Container // guarded by mu; nil unless it runs
 	spec   *specs.Spec          // guarded by mu; of proc
-	delay  int                  // guarded by mu; restarts in a row, for the pause between them
+	delay  time.Duration        // guarded by mu; the pause before the last restart
 	cancel context.CancelFunc   // guarded by mu; ends the pause before a restart
 }
 

@@ -128,31 +128,13 @@ func (e *Engine) autoRemove(ctx context.Context, c *container.Container) {
 	}
 }
 
-// The pause before a restart doubles from restartPause to maxRestartPause and
-// begins anew after a run of steadyRun (Docker's values).
-const (
-	restartPause    = 100 * time.Millisecond
-	maxRestartPause = time.Minute
-	steadyRun       = 10 * time.Second
-)
-
 // wantsRestart returns the pause before a restart, or 0 for none.
 func (e *Engine) wantsRestart(c *container.Container, l *live, exit lifecycle.Exit) time.Duration {
 	rec := c.Record()
-	policy := rec.HostConfig.RestartPolicy
-	if rec.State.Stopped || policy.IsNone() {
-		return 0
-	}
-	if policy.IsOnFailure() && (exit.Code == 0 || policy.MaximumRetryCount > 0 && rec.State.RestartCount >= policy.MaximumRetryCount) {
-		return 0
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if time.Since(rec.State.StartedAt) >= steadyRun {
-		l.delay = 0
-	}
-	pause := min(restartPause<<min(l.delay, 20), maxRestartPause)
-	l.delay++
+	pause := rec.RestartPause(exit.Code, time.Since(rec.State.StartedAt), l.delay)
+	l.delay = pause
 	return pause
 }
 

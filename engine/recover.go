@@ -254,10 +254,7 @@ func (e *Engine) recoverRemovals(ctx context.Context, adopted map[string]bool) {
 func (e *Engine) recoverRestarts(ctx context.Context, adopted map[string]bool) {
 	for _, c := range e.records.List() {
 		rec := c.Record()
-		policy := rec.HostConfig.RestartPolicy
-		wanted := policy.IsAlways() || policy.IsUnlessStopped() && !rec.State.Stopped ||
-			policy.IsOnFailure() && !rec.State.Stopped && rec.State.ExitCode != 0
-		if !wanted || adopted[c.ID()] || rec.State.Status != container.Exited {
+		if !rec.RestartsWithDaemon() {
 			continue
 		}
 		unlock, err := c.Lock(ctx)

@@ -100,7 +100,11 @@ func (s *starting) run(ctx context.Context) (err error) {
 }
 
 func (s *starting) enter(context.Context, *cleanup.Stack) error {
-	return s.c.Transition(container.Starting, nil)
+	return s.c.Transition(container.Starting, func(st *container.State) {
+		if s.rec.State.Status != container.Restarting {
+			st.RestartCount = 0 // the user's start begins the count anew
+		}
+	})
 }
 
 // failed records why and puts the status back.

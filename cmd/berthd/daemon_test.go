@@ -42,6 +42,25 @@ func TestRunAttachedLosesNothing(t *testing.T) {
 	}
 }
 
+// A command that is killed between create and start leaves nothing.
+func TestClientGoneBeforeStart(t *testing.T) {
+	d := newDaemon(t)
+	r := sh("true")
+	kept := d.create(r)
+	r.HostConfig.AutoRemove = true
+	gone := d.create(r)
+	for _, id := range []string{kept, gone} {
+		conn, _ := d.hijack("/containers/"+id+"/attach?stream=1&stdout=1", nil)
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.eventually("only the container without --rm is left", func() bool {
+		list := d.list()
+		return len(list) == 1 && list[0].ID == kept
+	})
+}
+
 func TestWaitRegisteredBeforeStart(t *testing.T) {
 	d := newDaemon(t)
 	r := sh("exit 3")
