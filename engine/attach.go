@@ -33,7 +33,7 @@ func (e *Engine) Attach(_ context.Context, ref string, o AttachOptions) (*Sessio
 	l := e.liveOf(c)
 	s := &Session{TTY: rec.Config.Tty, Stdin: o.Stdin && o.Stream && rec.Config.OpenStdin, stream: o.Stream}
 	s.gone = func() { e.abandoned(c) }
-	s.client = l.hub.Attach(o.Stdout && o.Stream, o.Stderr && o.Stream)
+	s.client = l.hub.Attach(o.Stdout && o.Stream, o.Stderr && o.Stream, rec.State.Status.Alive())
 	if c.Status() == container.Removed { // since it was found: no run will follow
 		s.Close()
 		return nil, noContainer(ref)

@@ -65,7 +65,7 @@ func (e *Engine) ExecAttach(_ context.Context, id string, _ mcontainer.ExecStart
 	}
 	return &Session{
 		TTY: x.Request.Tty, Stdin: x.Request.AttachStdin, stream: true,
-		client: x.Hub.Attach(x.Request.AttachStdout, x.Request.AttachStderr),
+		client: x.Hub.Attach(x.Request.AttachStdout, x.Request.AttachStderr, false),
 	}, nil
 }
 

@@ -86,7 +86,7 @@ func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, 
 	if err != nil {
 		e.Log.Error("record the end of container", "container", c.ID(), "error", err)
 	}
-	l.hub.End()
+	l.hub.EndRun() // the next run may have clients already
 	if oom {
 		e.publish(c, events.ActionOOM)
 	}

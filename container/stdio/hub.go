@@ -43,7 +43,7 @@ type Hub struct {
 
 	mu       sync.Mutex
 	files    Files            // guarded by mu
-	clients  map[*Client]bool // guarded by mu
+	clients  map[*Client]bool // guarded by mu; true: of the run that was drained last
 	draining bool             // guarded by mu: the process has ended
 }
 
@@ -86,14 +86,19 @@ const (
 // with EIO, a drain with a deadline; both are an end like any other.
 func (h *Hub) pump(f *os.File, s stream, sink Sink) {
 	buf := make([]byte, 32<<10)
+	told := false
+	fail := func(err error) {
+		if err != nil && !told {
+			told = true
+			h.opts.SinkFailed(err)
+		}
+	}
 	for {
 		n, err := f.Read(buf)
 		if n > 0 {
-			if sink != nil {
-				if _, e := sink.Write(buf[:n]); e != nil {
-					h.opts.SinkFailed(e)
-					sink = nil
-				}
+			if sink != nil { // also after a failure: a full disk may be emptied
+				_, e := sink.Write(buf[:n])
+				fail(e)
 			}
 			h.deliver(s, buf[:n])
 		}
@@ -102,9 +107,7 @@ func (h *Hub) pump(f *os.File, s stream, sink Sink) {
 		}
 	}
 	if sink != nil {
-		if err := sink.Flush(); err != nil {
-			h.opts.SinkFailed(err)
-		}
+		fail(sink.Flush())
 	}
 }
 
@@ -145,7 +148,25 @@ func (h *Hub) Drain(limit time.Duration) error {
 			err = errors.Join(err, r.Close())
 		}
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.clients {
+		h.clients[c] = true
+	}
 	return err
+}
+
+// EndRun tells the clients of the run that was drained that there is no more;
+// those that have attached for the next run since then stay.
+func (h *Hub) EndRun() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c, over := range h.clients {
+		if over {
+			c.end()
+			delete(h.clients, c)
+		}
+	}
 }
 
 // End tells all clients that there is no more; their queues are still sent.
@@ -167,14 +188,18 @@ func (h *Hub) Clients() int {
 }
 
 // Attach registers a client for the streams it wants. From now on nothing is
-// lost to it. [Client.Serve] must follow.
-func (h *Hub) Attach(stdout, stderr bool) *Client {
+// lost to it. running says that it wants the present run, even if that ends just
+// now, not the next. [Client.Serve] must follow.
+func (h *Hub) Attach(stdout, stderr, running bool) *Client {
 	c := &Client{hub: h, stdout: stdout, stderr: stderr}
 	c.more = sync.NewCond(&c.mu)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c.unbound = h.draining
-	h.clients[c] = true
+	if running && h.draining {
+		c.ended = true
+		return c
+	}
+	h.clients[c] = false
 	return c
 }
 

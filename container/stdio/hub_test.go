@@ -3,6 +3,7 @@ package stdio
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -64,7 +65,7 @@ func TestClientsBeforeStartLoseNothing(t *testing.T) {
 	var log sink
 	h := New(Options{Stdout: &log})
 	var a, b, bErr bytes.Buffer
-	ca, cb := h.Attach(true, false), h.Attach(true, true)
+	ca, cb := h.Attach(true, false, false), h.Attach(true, true, false)
 	r := start(t, h)
 	put(t, r.stdout, "out")
 	put(t, r.stderr, "err")
@@ -78,7 +79,7 @@ func TestClientsBeforeStartLoseNothing(t *testing.T) {
 
 func TestStdinOnceClosesInput(t *testing.T) {
 	h := New(Options{StdinOnce: true})
-	c := h.Attach(true, true)
+	c := h.Attach(true, true, false)
 	var served sync.WaitGroup
 	served.Go(func() {
 		c.Serve(context.Background(), Peer{Stdin: strings.NewReader("hello"), Stdout: io.Discard, Stderr: io.Discard})
@@ -95,7 +96,7 @@ func TestStdinOnceClosesInput(t *testing.T) {
 func TestSlowClientHoldsBackButNotTheEnd(t *testing.T) {
 	var log sink
 	h := New(Options{Stdout: &log})
-	slow := h.Attach(true, false)
+	slow := h.Attach(true, false, false)
 	r := start(t, h)
 	total := queueLimit + 512<<10
 	wrote := make(chan int, 1)
@@ -126,7 +127,7 @@ func TestSlowClientHoldsBackButNotTheEnd(t *testing.T) {
 
 func TestDroppedClientFreesTheProcess(t *testing.T) {
 	h := New(Options{})
-	c := h.Attach(true, false)
+	c := h.Attach(true, false, false)
 	r := start(t, h)
 	ctx, cancel := context.WithCancel(context.Background())
 	outR, outW := pipe(t) // a peer that reads nothing
@@ -173,7 +174,7 @@ func TestSecurity34AttachManyTimesIsFlat(t *testing.T) {
 	h := New(Options{})
 	r := start(t, h)
 	attach := func() {
-		c := h.Attach(true, true)
+		c := h.Attach(true, true, false)
 		ctx, cancel := context.WithCancel(context.Background())
 		inR, inW := io.Pipe()
 		done := make(chan struct{})
@@ -197,4 +198,64 @@ func TestSecurity34AttachManyTimesIsFlat(t *testing.T) {
 		t.Errorf("%d clients left", n)
 	}
 	r.exit(t)
+}
+
+// Clients that attach for the next run, before the end of the last one has been
+// told, are not told it.
+func TestEndRunLeavesTheNextRunsClients(t *testing.T) {
+	h := New(Options{})
+	var first, next, late bytes.Buffer
+	a := h.Attach(true, false, false)
+	r := start(t, h)
+	put(t, r.stdout, "first")
+	_, _, _ = r.stdin.Close(), r.stdout.Close(), r.stderr.Close()
+	if err := h.Drain(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	h.Attach(true, false, true).Serve(context.Background(), Peer{Stdout: &late}) // ends at once
+	b := h.Attach(true, false, false)
+	r = start(t, h)
+	h.EndRun()
+	put(t, r.stdout, "next")
+	r.exit(t)
+	a.Serve(context.Background(), Peer{Stdout: &first})
+	b.Serve(context.Background(), Peer{Stdout: &next})
+	if first.String() != "first" || next.String() != "next" || late.Len() != 0 {
+		t.Errorf("first %q, next %q, late %q", &first, &next, &late)
+	}
+}
+
+// failing is a sink on a disk that is full for a while.
+type failing struct {
+	sink
+	full bool
+}
+
+func (f *failing) Write(p []byte) (int, error) {
+	if f.full {
+		f.full = false
+		return 0, errors.New("full")
+	}
+	return f.sink.Write(p)
+}
+
+func TestLogGoesOnAfterAFailure(t *testing.T) {
+	log, failures := &failing{full: true}, 0
+	h := New(Options{Stdout: log, SinkFailed: func(error) { failures++ }})
+	var got bytes.Buffer
+	c := h.Attach(true, false, false)
+	r := start(t, h)
+	put(t, r.stdout, "lost")
+	for read := false; !read; { // two reads of the pump
+		c.mu.Lock()
+		read = c.size > 0
+		c.mu.Unlock()
+		runtime.Gosched()
+	}
+	put(t, r.stdout, "kept")
+	r.exit(t)
+	c.Serve(context.Background(), Peer{Stdout: &got})
+	if log.String() != "kept" || got.String() != "lostkept" || failures != 1 {
+		t.Errorf("log %q, client %q, %d failures", log.String(), &got, failures)
+	}
 }

@@ -56,7 +56,7 @@ func TestDropIdleTellsClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	idle.Hub.Attach(true, true)
+	idle.Hub.Attach(true, true, false)
 	begun, err := table.Add(c, mcontainer.ExecCreateRequest{Cmd: []string{"a"}})
 	if err != nil {
 		t.Fatal(err)
