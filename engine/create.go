@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
-	"strconv"
 	"strings"
 
 	"berth/container"
@@ -13,7 +11,6 @@ import (
 	"berth/internal/cleanup"
 	"berth/spec"
 
-	"github.com/docker/go-units"
 	mcontainer "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"github.com/opencontainers/go-digest"
@@ -92,7 +89,7 @@ func checkRequest(c *mcontainer.Config, h *mcontainer.HostConfig) (warnings []st
 	if c.Healthcheck != nil && len(c.Healthcheck.Test) > 0 && c.Healthcheck.Test[0] != "NONE" {
 		warnings = append(warnings, "health checks are not run yet")
 	}
-	if _, err := logOptions(h); err != nil {
+	if _, err := jsonlog.ParseOptions(h.LogConfig.Type, h.LogConfig.Config); err != nil {
 		return nil, err
 	}
 	if c.StopSignal != "" {
@@ -112,37 +109,6 @@ func checkRequest(c *mcontainer.Config, h *mcontainer.HostConfig) (warnings []st
 		return nil, invalid("publishing ports needs a bridge network, which is not supported yet: use --network host")
 	}
 	return warnings, nil
-}
-
-// logOptions checks the log driver. Docker's json-file is the only one.
-func logOptions(h *mcontainer.HostConfig) (jsonlog.Options, error) {
-	var o jsonlog.Options
-	switch h.LogConfig.Type {
-	case "", "json-file", "none":
-	default:
-		return o, invalid("unknown log driver %q: use json-file or none", h.LogConfig.Type)
-	}
-	for name, value := range h.LogConfig.Config {
-		var err error
-		switch name {
-		case "max-size":
-			o.MaxSize, err = units.RAMInBytes(value)
-			if err == nil && o.MaxSize < 64<<10 {
-				err = errors.New("at least 64k")
-			}
-		case "max-file":
-			o.MaxFiles, err = strconv.Atoi(value)
-			if err == nil && (o.MaxFiles < 1 || o.MaxFiles > 1000) {
-				err = errors.New("between 1 and 1000")
-			}
-		default:
-			return o, invalid("unknown log option %q: use max-size or max-file", name)
-		}
-		if err != nil {
-			return o, invalid("log option %s=%q: %v", name, value, err)
-		}
-	}
-	return o, nil
 }
 
 // chainOf are the chain ids of a container's layers, bottom first.

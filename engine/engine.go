@@ -174,7 +174,7 @@ func (e *Engine) newLive(c *container.Container, rec *container.Record) *live {
 	o := stdio.Options{StdinOnce: rec.Config.StdinOnce, SinkFailed: func(err error) {
 		e.Log.Error("log of container is incomplete", "container", c.ID(), "error", err)
 	}}
-	if options, err := logOptions(rec.HostConfig); err == nil && rec.HostConfig.LogConfig.Type != "none" {
+	if options, err := jsonlog.ParseOptions(rec.HostConfig.LogConfig.Type, rec.HostConfig.LogConfig.Config); err == nil && rec.HostConfig.LogConfig.Type != "none" {
 		l.log = jsonlog.New(c.Path(filepath.Join("logs", c.ID()+"-json.log")), options)
 		o.Stdout, o.Stderr = l.log.Stream("stdout"), l.log.Stream("stderr")
 	}

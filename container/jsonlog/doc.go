@@ -5,7 +5,7 @@
 //
 // Level: L2, a subroom of container.
 // Owns: the files of containers/<id>/logs, rotation.
-// May import: the standard library.
+// May import: errdefs, go-units.
 // Must not know: containers, the HTTP API.
 //
 // A line longer than 16 KiB is stored in parts; only the last ends with "\n",

@@ -172,3 +172,27 @@ func FuzzEntry(f *testing.F) {
 		}
 	})
 }
+
+func TestParseOptions(t *testing.T) {
+	tests := []struct {
+		driver  string
+		options map[string]string
+		want    Options
+		ok      bool
+	}{
+		{"", nil, Options{}, true},
+		{"none", nil, Options{}, true},
+		{"json-file", map[string]string{"max-size": "10m", "max-file": "3"}, Options{10 << 20, 3}, true},
+		{"syslog", nil, Options{}, false},
+		{"json-file", map[string]string{"max-size": "1k"}, Options{}, false},
+		{"json-file", map[string]string{"max-size": "big"}, Options{}, false},
+		{"json-file", map[string]string{"max-file": "0"}, Options{}, false},
+		{"json-file", map[string]string{"labels": "x"}, Options{}, false},
+	}
+	for _, tt := range tests {
+		got, err := ParseOptions(tt.driver, tt.options)
+		if got != tt.want && tt.ok || (err == nil) != tt.ok {
+			t.Errorf("%s %v: %+v, %v", tt.driver, tt.options, got, err)
+		}
+	}
+}

@@ -102,7 +102,7 @@ func libraries() []library {
 		{"github.com/moby/term", "cli api/docker", true, "escape keys: the client's and those of attach"},
 		{"github.com/opencontainers/cgroups", "ociruntime/cgroups", false, "cgroup v1, v2 and systemd behind one interface"},
 		{"github.com/cyphar/filepath-securejoin", "internal/linux", false, "safe paths are internal/linux's"},
-		{"github.com/docker/go-units", "cli api/docker engine", true, "sizes and times as docker writes them"},
+		{"github.com/docker/go-units", "cli api/docker engine container", true, "sizes and times as docker writes them"},
 		{"github.com/spf13/pflag", "cli cmd", true, "flags of the commands"},
 		{"github.com/spf13/cobra", "cli cmd", false, "help and completion only"},
 		{"golang.org/x/term", "cli cmd internal", true, "terminals"},
