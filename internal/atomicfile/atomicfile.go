@@ -3,7 +3,7 @@
 //
 // Level: L0.
 // Owns: the order write, fsync, rename, fsync of the directory.
-// May import: the standard library.
+// May import: the standard library, internal/linux.
 // Must not know: what the file holds.
 package atomicfile
 
@@ -11,6 +11,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"berth/internal/linux"
 )
 
 // Write replaces path with data, mode perm. When it returns nil the new
@@ -56,5 +58,10 @@ func WriteVolatile(path string, data []byte, perm os.FileMode) error {
 	if err := os.WriteFile(tmp, data, perm); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return os.Rename(tmp, path)
+	// A rename over a file makes ext4 write the new one to disk at once
+	// (auto_da_alloc, ext4(5)); an exchange does not.
+	if linux.Exchange(tmp, path) == nil {
+		return os.Remove(tmp)
+	}
+	return os.Rename(tmp, path) // the first write, or a file system that cannot exchange
 }
