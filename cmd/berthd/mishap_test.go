@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -41,8 +43,8 @@ func TestCrashWithBrokenRunDirectory(t *testing.T) {
 	d.startContainer(id)
 	d.stop(syscall.SIGKILL)
 	dir := filepath.Join(d.run, "containers", id)
-	exec := filepath.Join(dir, "exec-0123456789abcdef")
-	err := errors.Join(os.Mkdir(exec, 0o700), os.WriteFile(filepath.Join(exec, "spec.json"), []byte(`{"pro`), 0o600),
+	dirOfExec := filepath.Join(dir, "exec-0123456789abcdef")
+	err := errors.Join(os.Mkdir(dirOfExec, 0o700), os.WriteFile(filepath.Join(dirOfExec, "spec.json"), []byte(`{"pro`), 0o600),
 		os.WriteFile(filepath.Join(dir, "spec.json"), nil, 0o600))
 	if err != nil {
 		t.Fatal(err)
@@ -97,4 +99,28 @@ func TestStopOutlivesItsClient(t *testing.T) {
 	if code := d.inspect(id).State.ExitCode; code != 137 {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// A command may start a daemon while the last one ends.
+func TestOnDemandWaitsForTheLastDaemonsEnd(t *testing.T) {
+	d := newDaemon(t)
+	var log bytes.Buffer
+	next := exec.Command("/proc/self/exe", "--root", d.root, "--run", d.run, "--on-demand")
+	next.Env, next.Stderr = append(os.Environ(), asDaemon+"=1"), &log
+	if err := next.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-time.After(300 * time.Millisecond): // it waits
+	case <-t.Context().Done():
+	}
+	d.stop(syscall.SIGTERM)
+	d.cmd = next
+	d.eventually("the next berthd answers", func() bool {
+		r, err := d.http.Get("http://berth/_ping")
+		if err == nil {
+			_ = r.Body.Close()
+		}
+		return err == nil
+	})
 }

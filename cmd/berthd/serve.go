@@ -48,7 +48,12 @@ func serve(ctx context.Context, o options, stderr io.Writer) (err error) {
 		}
 	}
 	for _, dir := range []string{o.root, o.run} {
-		unlock, err := lockDir(dir)
+		// A command starts a daemon as soon as the last one has closed its socket.
+		wait := time.Duration(0)
+		if o.onDemand {
+			wait = 2 * shutdownLimit
+		}
+		unlock, err := lockDir(ctx, dir, wait)
 		if err != nil {
 			return err
 		}
@@ -129,9 +134,11 @@ func serveAPI(ctx context.Context, o options, e *engine.Engine, l *net.UnixListe
 	// Requests that wait for something end now; those that work may finish.
 	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer stop()
+	closed := make(chan error, 1)
+	go func() { closed <- server.Shutdown(limit) }() // closes the socket at once; joined below
 	cancel(errors.New("berthd ends"))
 	e.Close() // attached clients, whom Shutdown does not know, get their end
-	err := server.Shutdown(limit)
+	err := <-closed
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // privateDir makes a directory that only root may enter, and makes sure that an
@@ -32,14 +34,23 @@ func privateDir(dir string) error {
 	return nil
 }
 
-// lockDir makes sure that one daemon works on a directory. The kernel gives the
-// lock back when the daemon dies, however it does.
-func lockDir(dir string) (unlock func(), err error) {
+// lockDir makes sure that one daemon works on a directory; it waits for the end
+// of another. The kernel gives the lock back when a daemon dies, however it does.
+func lockDir(ctx context.Context, dir string, wait time.Duration) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(wait); ; {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || ctx.Err() != nil || time.Now().After(end) {
+			break
+		}
+		<-tick.C
+	}
+	if err != nil {
 		_ = f.Close() // not locked
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("another berthd works on %s: stop it, or choose another directory", dir)
