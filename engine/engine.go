@@ -2,11 +2,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"berth/container"
@@ -80,9 +83,20 @@ func (l *live) running(name string) (*lifecycle.Container, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.proc == nil {
-		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", name))
+		return nil, notRunning(name)
 	}
 	return l.proc, nil
+}
+
+func notRunning(name string) error {
+	return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", name))
+}
+
+// hasEnded says whether an operation failed because the container has ended
+// meanwhile: its process or its cgroup is gone.
+func hasEnded(err error) bool {
+	return errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH) ||
+		errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENODEV)
 }
 
 func (l *live) set(p *lifecycle.Container, s *specs.Spec) {

@@ -112,6 +112,9 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 	}
 	// The root as the container sees it now; everything in it is opened through this file.
 	root, err := os.Open(fmt.Sprintf("/proc/%d/root", c.Pid()))
+	if hasEnded(err) {
+		return notRunning(rec.Name)
+	}
 	if err != nil {
 		return fmt.Errorf("open the root of container %s: %w", rec.Name, err)
 	}
@@ -121,6 +124,9 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 		return err
 	}
 	dir, err := makeExecDir(e.runDir(rec.ID), x.ID[:16], process)
+	if hasEnded(err) {
+		return notRunning(rec.Name)
+	}
 	if err != nil {
 		return err
 	}
@@ -131,8 +137,11 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 	p, err := c.Exec(ctx, a)
 	if err != nil {
 		var step *lifecycle.StepError
-		if errors.As(err, &step) && step.Exec {
+		switch {
+		case errors.As(err, &step) && step.Exec:
 			err = bundle.ExplainExec(root, process, step.Errno)
+		case step == nil && hasEnded(err):
+			err = notRunning(rec.Name)
 		}
 		return errors.Join(err, os.RemoveAll(dir))
 	}

@@ -134,7 +134,7 @@ func (e *Engine) signal(ctx context.Context, c *container.Container, p *lifecycl
 	if c.Status() != container.Paused {
 		return nil
 	}
-	if err := p.Resume(ctx); err != nil {
+	if err := p.Resume(ctx); err != nil && !hasEnded(err) {
 		return err
 	}
 	err = c.Fact(container.Running, nil)
@@ -180,7 +180,7 @@ func (e *Engine) Kill(ctx context.Context, ref, signal string) error {
 	if sig == syscall.SIGKILL {
 		err = e.signal(ctx, c, p, sig)
 	} else if err = p.Signal(sig); errors.Is(err, os.ErrProcessDone) {
-		err = errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", rec.Name))
+		err = notRunning(rec.Name)
 	}
 	if err != nil {
 		return err
@@ -236,7 +236,9 @@ func (e *Engine) freeze(ctx context.Context, ref string, to container.Status, ac
 	if rec.State.Status == to {
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is already %s", rec.Name, to))
 	}
-	if err := do(p, ctx); err != nil {
+	if err := do(p, ctx); hasEnded(err) {
+		return notRunning(rec.Name)
+	} else if err != nil {
 		return err
 	}
 	if err := c.Fact(to, nil); err != nil {
