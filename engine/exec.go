@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"berth/container"
@@ -140,7 +141,7 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 		switch {
 		case errors.As(err, &step) && step.Exec:
 			err = bundle.ExplainExec(root, process, step.Errno)
-		case step == nil && hasEnded(err):
+		case errors.Is(err, syscall.ESRCH), step == nil && hasEnded(err):
 			err = notRunning(rec.Name)
 		}
 		return errors.Join(err, os.RemoveAll(dir))
