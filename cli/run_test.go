@@ -210,3 +210,31 @@ func TestUsageErrors(t *testing.T) {
 		t.Errorf("wrong usage reached the daemon: %q", f.requests)
 	}
 }
+
+// TestRunRemovesWhatALostStartLeft ends berthd between create and start: with
+// --rm, the daemon that replaces it is asked to remove the container.
+func TestRunRemovesWhatALostStartLeft(t *testing.T) {
+	f := newFake(t)
+	f.container(func(net.Conn, io.Reader) {}, 0)
+	hang := make(chan struct{})
+	defer close(hang)
+	f.routes["POST /containers/"+id+"/attach"] = stream(func(net.Conn, io.Reader) { <-hang })
+	f.routes["POST /containers/"+id+"/wait"] = func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(200)
+		w.(http.Flusher).Flush()
+		<-hang
+	}
+	f.routes["POST /containers/"+id+"/start"] = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	asked := 0 // the client asks one thing after the other
+	f.routes["DELETE /containers/"+id] = func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(204)
+	}
+	got := f.run("", "run", "--rm", "toolbox")
+	got.check(t, 125, "", "lost the connection to berthd")
+	if asked != 2 || strings.Contains(got.err, "remove the container") {
+		t.Errorf("the removal was asked for %d times, want 2; stderr %q", asked, got.err)
+	}
+}

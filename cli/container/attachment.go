@@ -143,7 +143,16 @@ func (a *attachment) abandon(ctx context.Context, api *client.Client, how begin,
 		return err
 	}
 	// The context may be what ended; the removal must not be cut short by it.
-	rm := api.Call(context.WithoutCancel(ctx), "DELETE", "/containers/"+a.id, url.Values{"force": {"1"}}, nil, nil)
+	ctx = context.WithoutCancel(ctx)
+	remove := func() error {
+		return api.Call(ctx, "DELETE", "/containers/"+a.id, url.Values{"force": {"1"}}, nil, nil)
+	}
+	rm := remove()
+	if client.IsLost(err) || client.IsLost(rm) { // what failed may be berthd itself
+		if rm = a.cli.Reconnect(ctx); rm == nil {
+			rm = remove()
+		}
+	}
 	if rm != nil && !errors.Is(rm, errdefs.ErrNotFound) && !errors.Is(rm, errdefs.ErrConflict) {
 		a.cli.Warn(fmt.Errorf("remove the container that did not start: %w", rm))
 	}
