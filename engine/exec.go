@@ -141,7 +141,7 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 		switch {
 		case errors.As(err, &step) && step.Exec:
 			err = bundle.ExplainExec(root, process, step.Errno)
-		case errors.Is(err, syscall.ESRCH), step == nil && hasEnded(err):
+		case errors.Is(err, syscall.ESRCH), step == nil && hasEnded(err), initGone(c.Pid()):
 			err = notRunning(rec.Name)
 		}
 		return errors.Join(err, os.RemoveAll(dir))
@@ -150,6 +150,13 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 	x.Hub.Start(filesOfProcess(p))
 	e.monitors.Go(func() { e.watchExec(x, p, dir) })
 	return nil
+}
+
+// initGone says whether init has ended: a process that has is without a root.
+// (clone(2) into its pid namespace then fails with ENOMEM.)
+func initGone(pid int) bool {
+	_, err := os.Readlink(fmt.Sprintf("/proc/%d/root", pid))
+	return err != nil
 }
 
 // execDir is the beginning of the name of an exec's directory in its
