@@ -46,8 +46,16 @@ func (e *Engine) ExecCreate(_ context.Context, ref string, r mcontainer.ExecCrea
 	if err != nil {
 		return "", err
 	}
-	e.publish(c, events.Action(string(events.ActionExecCreate)+": "+strings.Join(r.Cmd, " ")), "execID", x.ID)
+	e.publish(c, execAction(events.ActionExecCreate, r.Cmd), "execID", x.ID)
 	return x.ID, nil
+}
+
+// maxEventCommand bounds a command in an event: the bus remembers many.
+const maxEventCommand = 4096
+
+func execAction(a events.Action, cmd []string) events.Action {
+	text := strings.Join(cmd, " ")
+	return events.Action(string(a) + ": " + text[:min(len(text), maxEventCommand)])
 }
 
 func alreadyRun(x *execs.Exec) error {
@@ -84,7 +92,7 @@ func (e *Engine) ExecStart(ctx context.Context, id string, r mcontainer.ExecStar
 	e.Log.Info("exec", "container", rec.ID, "name", rec.Name, "exec", x.ID, "user", req.User,
 		"privileged", req.Privileged, "tty", req.Tty, "cmd", req.Cmd)
 	if err = e.startExec(ctx, x, &rec, r); err == nil {
-		e.publish(x.Container, events.Action(string(events.ActionExecStart)+": "+strings.Join(req.Cmd, " ")), "execID", x.ID)
+		e.publish(x.Container, execAction(events.ActionExecStart, req.Cmd), "execID", x.ID)
 		return nil
 	}
 	code := 126
