@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -46,16 +44,8 @@ func (e *Engine) ExecCreate(_ context.Context, ref string, r mcontainer.ExecCrea
 	if err != nil {
 		return "", err
 	}
-	e.publish(c, execAction(events.ActionExecCreate, r.Cmd), "execID", x.ID)
+	e.publish(c, x.Action(events.ActionExecCreate), "execID", x.ID)
 	return x.ID, nil
-}
-
-// maxEventCommand bounds a command in an event: the bus remembers many.
-const maxEventCommand = 4096
-
-func execAction(a events.Action, cmd []string) events.Action {
-	text := strings.Join(cmd, " ")
-	return events.Action(string(a) + ": " + text[:min(len(text), maxEventCommand)])
 }
 
 func alreadyRun(x *execs.Exec) error {
@@ -92,7 +82,7 @@ func (e *Engine) ExecStart(ctx context.Context, id string, r mcontainer.ExecStar
 	e.Log.Info("exec", "container", rec.ID, "name", rec.Name, "exec", x.ID, "user", req.User,
 		"privileged", req.Privileged, "tty", req.Tty, "cmd", req.Cmd)
 	if err = e.startExec(ctx, x, &rec, r); err == nil {
-		e.publish(x.Container, execAction(events.ActionExecStart, req.Cmd), "execID", x.ID)
+		e.publish(x.Container, x.Action(events.ActionExecStart), "execID", x.ID)
 		return nil
 	}
 	code := 126
@@ -132,7 +122,7 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 	if err != nil {
 		return err
 	}
-	dir, err := makeExecDir(e.runDir(rec.ID), x.ID[:16], process)
+	dir, err := bundle.MakeExecDir(e.runDir(rec.ID), x.ID[:16], process)
 	if hasEnded(err) {
 		return notRunning(rec.Name)
 	}
@@ -140,7 +130,7 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 		return err
 	}
 	a := lifecycle.ExecArgs{ID: x.ID[:16], RunDir: dir, Process: process, OpenStdin: x.Request.AttachStdin}
-	if size := consoleSize(r.ConsoleSize, x.Request.ConsoleSize); size != nil {
+	if size := x.Size(r.ConsoleSize); size != nil {
 		a.ConsoleHeight, a.ConsoleWidth = uint16(size[0]), uint16(size[1])
 	}
 	p, err := c.Exec(ctx, a)
@@ -165,29 +155,6 @@ func (e *Engine) startExec(ctx context.Context, x *execs.Exec, rec *container.Re
 func initGone(pid int) bool {
 	_, err := os.Readlink(fmt.Sprintf("/proc/%d/root", pid))
 	return err != nil
-}
-
-// execDir is the beginning of the name of an exec's directory in its
-// container's run directory; its id follows.
-const execDir = "exec-"
-
-// makeExecDir makes the directory of an exec, with what a later daemon needs to
-// end its keeper.
-func makeExecDir(runDir, id string, p *specs.Process) (string, error) {
-	dir := filepath.Join(runDir, execDir+id)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make run directory: %w", err)
-	}
-	return dir, bundle.Save(dir, &specs.Spec{Process: p, Linux: &specs.Linux{}})
-}
-
-func consoleSize(sizes ...*[2]uint) *[2]uint {
-	for _, s := range sizes {
-		if s != nil && s[0] > 0 && s[0] < 1<<16 && s[1] > 0 && s[1] < 1<<16 {
-			return s
-		}
-	}
-	return nil
 }
 
 // execProcess makes the process of an exec the way the container's own was

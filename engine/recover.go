@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"berth/container"
@@ -130,7 +129,7 @@ func (e *Engine) adopt(c *container.Container) error {
 // adoptExecs takes over the keepers of execs. Nobody knows their clients any
 // more: what they write is read and forgotten until they end.
 func (e *Engine) adoptExecs(c *container.Container) {
-	for _, dir := range execDirs(e.runDir(c.ID())) {
+	for _, dir := range bundle.ExecDirs(e.runDir(c.ID())) {
 		p, err := e.adoptExec(dir)
 		if err != nil {
 			e.Log.Warn("adopt exec", "directory", dir, "error", err)
@@ -148,26 +147,18 @@ func (e *Engine) adoptExecs(c *container.Container) {
 	}
 }
 
-func execDirs(runDir string) []string {
-	dirs, err := filepath.Glob(filepath.Join(runDir, execDir+"*"))
-	if err != nil {
-		return nil // the pattern is constant
-	}
-	return dirs
-}
-
 func (e *Engine) adoptExec(dir string) (*lifecycle.Container, error) {
 	s, err := bundle.Load(dir)
 	if err != nil {
 		return nil, err
 	}
-	return e.Runtime.Adopt(strings.TrimPrefix(filepath.Base(dir), execDir), dir, s)
+	return e.Runtime.Adopt(bundle.ExecID(dir), dir, s)
 }
 
 // sweepRun ends whatever belongs to a run directory and removes it.
 func (e *Engine) sweepRun(ctx context.Context, id string) error {
 	dir := e.runDir(id)
-	for _, x := range execDirs(dir) {
+	for _, x := range bundle.ExecDirs(dir) {
 		p, err := e.adoptExec(x)
 		if err != nil {
 			continue // it has not started, or ends with the container's cgroup

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"berth/internal/atomicfile"
 
@@ -40,3 +41,29 @@ func Load(runDir string) (*specs.Spec, error) {
 	}
 	return &s, nil
 }
+
+// execDir is the beginning of the name of an exec's directory in its
+// container's run directory; its id follows.
+const execDir = "exec-"
+
+// MakeExecDir makes the directory of an exec, with what a later daemon needs to
+// end its keeper.
+func MakeExecDir(runDir, id string, p *specs.Process) (string, error) {
+	dir := filepath.Join(runDir, execDir+id)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make run directory: %w", err)
+	}
+	return dir, Save(dir, &specs.Spec{Process: p, Linux: &specs.Linux{}})
+}
+
+// ExecDirs are the directories of a container's execs in its run directory.
+func ExecDirs(runDir string) []string {
+	dirs, err := filepath.Glob(filepath.Join(runDir, execDir+"*"))
+	if err != nil {
+		return nil // the pattern is constant
+	}
+	return dirs
+}
+
+// ExecID is the id that an exec's directory is named by.
+func ExecID(dir string) string { return strings.TrimPrefix(filepath.Base(dir), execDir) }

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	mcontainer "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
 )
 
 const (
@@ -28,6 +30,8 @@ const (
 	maxExecs = 1000
 	// keepExec is how long an exec that has ended can be inspected.
 	keepExec = 5 * time.Minute
+	// maxEventCommand bounds a command in an event: the bus remembers many.
+	maxEventCommand = 4096
 )
 
 // Exec is a further process of a container. It is only in memory: it cannot
@@ -96,6 +100,23 @@ func (x *Exec) Inspect() mcontainer.ExecInspectResponse {
 			Tty: r.Tty, Entrypoint: r.Cmd[0], Arguments: r.Cmd[1:], Privileged: &r.Privileged, User: r.User,
 		},
 	}
+}
+
+// Action is an event's action with the command.
+func (x *Exec) Action(a events.Action) events.Action {
+	text := strings.Join(x.Request.Cmd, " ")
+	return events.Action(string(a) + ": " + text[:min(len(text), maxEventCommand)])
+}
+
+// Size is that of the terminal, height first: the start's, else the request's,
+// or nil.
+func (x *Exec) Size(atStart *[2]uint) *[2]uint {
+	for _, s := range []*[2]uint{atStart, x.Request.ConsoleSize} {
+		if s != nil && s[0] > 0 && s[0] < 1<<16 && s[1] > 0 && s[1] < 1<<16 {
+			return s
+		}
+	}
+	return nil
 }
 
 // Table holds all execs. It is safe for concurrent use.
