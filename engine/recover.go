@@ -36,7 +36,7 @@ func (e *Engine) recover(ctx context.Context, left []container.Leftover) error {
 	}
 	e.recoverRecords(adopted)       // records that say what is no longer true
 	e.recoverRemovals(ctx, adopted) // unfinished removals, and --rm
-	e.recoverRestarts(ctx, adopted)
+	e.recoverRestarts(ctx)
 	return nil
 }
 
@@ -242,7 +242,7 @@ func (e *Engine) recoverRemovals(ctx context.Context, adopted map[string]bool) {
 }
 
 // recoverRestarts starts what its restart policy wants to run.
-func (e *Engine) recoverRestarts(ctx context.Context, adopted map[string]bool) {
+func (e *Engine) recoverRestarts(ctx context.Context) {
 	for _, c := range e.records.List() {
 		rec := c.Record()
 		if !rec.RestartsWithDaemon() {

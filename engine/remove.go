@@ -41,9 +41,9 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 }
 
 // killLocked ends a container at once, under its verb lock.
-func (e *Engine) killLocked(ctx context.Context, c *container.Container) error {
+func (e *Engine) killLocked(_ context.Context, c *container.Container) error {
 	e.markStopped(c)
-	ctx = e.watch // a client that goes away must not leave the work half done
+	ctx := e.watch // a client that goes away must not leave the work half done
 	p, err := e.liveOf(c).running(c.Record().Name)
 	if err != nil {
 		return waitEnd(ctx, c, killTimeout) // it ends just now

@@ -5,7 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"log" //nolint:depguard // the in-memory registry takes no other logger
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"

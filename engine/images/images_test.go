@@ -61,8 +61,15 @@ func TestMatchReference(t *testing.T) {
 		want string
 		ok   bool
 	}{
-		{"debian", true}, {"debian:12", true}, {"debian:11", false}, {"deb*", true}, {"deb", false},
-		{"localhost:5000/a/b", true}, {"localhost:5000/a/*", true}, {"b", false}, {"[", false},
+		{"debian", true},
+		{"debian:12", true},
+		{"debian:11", false},
+		{"deb*", true},
+		{"deb", false},
+		{"localhost:5000/a/b", true},
+		{"localhost:5000/a/*", true},
+		{"b", false},
+		{"[", false},
 	}
 	for _, tt := range tests {
 		if got := matchReference([]string{tt.want}, names); got != tt.ok {
@@ -80,7 +87,7 @@ func TestExplainUsesDockersWords(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	other := errors.New("disk")
-	if explain("nope", other) != other {
+	if explain("nope", other) != other { //nolint:errorlint // the very same error is wanted
 		t.Error("another error was changed")
 	}
 }
