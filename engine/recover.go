@@ -10,6 +10,7 @@ import (
 
 	"berth/container"
 	"berth/engine/bundle"
+	"berth/internal/fault"
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/lifecycle"
 
@@ -78,6 +79,9 @@ func (e *Engine) recoverRuns(ctx context.Context, adopted map[string]bool) error
 			if why = e.adopt(c); why == nil {
 				adopted[id] = true
 				continue
+			}
+			if fault.Passing(why) { // the container may well run, and goes on until a daemon can adopt it
+				return fmt.Errorf("adopt container %s: %w", id, why)
 			}
 		}
 		e.Log.Info("undo unfinished start", "container", id, "reason", why)

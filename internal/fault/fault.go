@@ -7,7 +7,11 @@
 // Must not know: the classes; callers pass those of containerd/errdefs.
 package fault
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
 
 // Errorf is fmt.Errorf with a class: errors.Is and errors.As find class and
 // what %w wraps; the text is the format's alone.
@@ -21,3 +25,14 @@ type classed struct{ err, class error }
 
 func (e *classed) Error() string   { return e.err.Error() }
 func (e *classed) Unwrap() []error { return []error{e.err, e.class} }
+
+// Passing says that an error is the machine's want of something at this moment
+// (open files, memory), which tells nothing of the object that was asked for.
+func Passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
