@@ -36,7 +36,7 @@ func newMachine(t *testing.T) *machine {
 	testutil.RequireRoot(t)
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
-		t.Skip("needs busybox-static")
+		t.Fatal("needs busybox: apt-get install busybox-static")
 	}
 	m := &machine{root: t.TempDir()}
 	if m.runtime, err = lifecycle.New(); err != nil {
