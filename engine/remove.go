@@ -72,7 +72,7 @@ func (e *Engine) remove(ctx context.Context, c *container.Container, volumes boo
 	}
 	e.forget(c.ID())
 	e.publish(c, events.ActionDestroy)
-	return nil
+	return e.ContainerGone(ctx, rec.Image)
 }
 
 // discard deletes what a container has outside its own directory.

@@ -83,6 +83,27 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// The layers of an image that was removed by force go with its last container.
+func TestLayersOfForcedRemoval(t *testing.T) {
+	d := newDaemon(t)
+	layers := func() int {
+		found, err := filepath.Glob(filepath.Join(d.root, "layers", strings.Repeat("[0-9a-f]", 64)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	id := d.create(sh("true"))
+	d.must(200, "DELETE", "/images/toolbox?force=1", nil, nil)
+	if layers() == 0 {
+		t.Fatal("the container's layers are gone")
+	}
+	d.must(204, "DELETE", "/containers/"+id, nil, nil)
+	if n := layers(); n != 0 {
+		t.Errorf("%d layers left", n)
+	}
+}
+
 func TestBadArchivesChangeNothing(t *testing.T) {
 	d := newDaemon(t)
 	for name, data := range map[string]string{"empty": "", "no tar": strings.Repeat("x", 2000), "text": "hello\n"} {

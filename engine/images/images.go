@@ -35,7 +35,8 @@ import (
 type Store struct {
 	c Config
 	// use is held for reading while an image becomes a container's and for
-	// writing while images or layers are deleted. It comes before all locks.
+	// writing while images or layers are deleted. It comes after a container's
+	// verb lock and before all others.
 	use sync.RWMutex
 }
 
@@ -382,6 +383,18 @@ func (s *Store) ImageRemove(ctx context.Context, ref string, force bool) ([]mima
 		s.publish(mevents.ActionDelete, removed.Deleted.String())
 	}
 	return list, nil
+}
+
+// ContainerGone deletes what only a container still needed of an image that was
+// removed by force.
+func (s *Store) ContainerGone(ctx context.Context, imageID string) error {
+	if _, err := s.c.Images.Get(imageID); !errdefs.IsNotFound(err) {
+		return err
+	}
+	s.use.Lock()
+	defer s.use.Unlock()
+	_, err := s.c.Images.Sweep(ctx, s.c.InUse())
+	return err
 }
 
 // ImagePrune removes images without a name, or with dangling=false all that no
