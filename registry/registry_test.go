@@ -448,6 +448,18 @@ func TestBlobResumes(t *testing.T) {
 	})
 }
 
+// A registry whose own copy of a blob is cut off says so only by refusing the rest.
+func TestBlobIsCutOff(t *testing.T) {
+	data := bytes.Repeat([]byte("x"), 100_000)
+	host := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data[:60_000]))
+	})
+	_, err := readBlob(t.Context(), openRepo(t, Config{}, host+"/a", nil), blobOf(data), 0)
+	if err == nil || !strings.Contains(err.Error(), "has only 60000 of its 100000 bytes: push the image again") {
+		t.Errorf("read: %v", err)
+	}
+}
+
 func TestBlobStalls(t *testing.T) {
 	data := []byte("0123456789")
 	var requests atomic.Int32

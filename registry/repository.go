@@ -146,6 +146,9 @@ func (b *body) Read(p []byte) (int, error) {
 			b.whole = true
 			continue
 		}
+		if b.whole && refusesRange(err) {
+			return 0, fault.Errorf(errdefs.ErrDataLoss, "blob %s: %s has only %d of its %d bytes: push the image again", b.desc.Digest, b.repo.name, b.offset, b.desc.Size)
+		}
 		b.failed++
 		if context.Cause(b.ctx) != nil || b.failed >= maxAttempts || permanent(err) {
 			return 0, b.repo.explain(b.ctx, "blob "+b.desc.Digest.String(), err)
