@@ -97,8 +97,14 @@ func checkRequest(c *mcontainer.Config, h *mcontainer.HostConfig) (warnings []st
 			return nil, err
 		}
 	}
+	// Each container has its own ids: sharing needs the other's user namespace too.
+	for what, mode := range map[string]string{"network": string(h.NetworkMode), "pid": string(h.PidMode), "ipc": string(h.IpcMode)} {
+		if strings.HasPrefix(mode, "container:") {
+			return nil, invalid("--%s %s: sharing another container's namespace is not supported yet: leave it out, or use host", what, mode)
+		}
+	}
 	switch mode := h.NetworkMode; {
-	case mode.IsHost(), mode.IsNone(), mode.IsContainer():
+	case mode.IsHost(), mode.IsNone():
 	case mode == "" || mode.IsDefault() || mode.IsBridge():
 		h.NetworkMode = "default"
 		warnings = append(warnings, "no bridge network yet: the container has only a loopback interface (use --network none, or host)")

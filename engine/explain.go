@@ -11,10 +11,6 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/lifecycle"
 	"berth/spec"
-
-	"github.com/containerd/errdefs"
-	mcontainer "github.com/moby/moby/api/types/container"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Explain prints a container's plan.
@@ -67,9 +63,6 @@ func (e *Engine) explain(rec *container.Record, o linux.Overlay, user spec.User,
 	if p.Mounts, err = bundle.DryMounts(rec); err != nil {
 		return "", err
 	}
-	if p.Namespaces, err = e.joinNamespaces(rec.HostConfig); err != nil && !errdefs.IsConflict(err) {
-		return "", err
-	}
 	s, err := e.bundles.Spec(rec, user, p)
 	if err != nil {
 		return "", err
@@ -77,22 +70,4 @@ func (e *Engine) explain(rec *container.Record, o linux.Overlay, user spec.User,
 	return e.Runtime.Explain(lifecycle.Args{
 		ID: rec.ID, Spec: s, Rootfs: &o, RunDir: e.runDir(rec.ID), OpenStdin: rec.Config.OpenStdin,
 	})
-}
-
-// joinNamespaces finds the namespaces of running containers.
-func (e *Engine) joinNamespaces(h *mcontainer.HostConfig) (map[specs.LinuxNamespaceType]string, error) {
-	files := map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "net", specs.PIDNamespace: "pid", specs.IPCNamespace: "ipc"}
-	m := bundle.Shared(h)
-	for kind, ref := range m {
-		c, err := e.records.Get(ref)
-		if err != nil {
-			return nil, fmt.Errorf("join the %s namespace: %w", kind, err)
-		}
-		proc, err := e.liveOf(c).running(ref)
-		if err != nil {
-			return nil, fmt.Errorf("join the %s namespace: %w", kind, err)
-		}
-		m[kind] = fmt.Sprintf("/proc/%d/ns/%s", proc.Pid(), files[kind])
-	}
-	return m, nil
 }

@@ -195,9 +195,6 @@ func isFile(path string) bool {
 
 func (s *starting) build(context.Context, *cleanup.Stack) (err error) {
 	p := bundle.Places{Files: bundle.FilesOf(s.c), Mounts: s.mounts}
-	if p.Namespaces, err = s.e.joinNamespaces(s.rec.HostConfig); err != nil {
-		return err
-	}
 	if s.spec, err = s.e.bundles.Spec(&s.rec, s.user, p); err != nil {
 		return err
 	}

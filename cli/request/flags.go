@@ -106,8 +106,8 @@ func (i *isolationFlags) define(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&i.deviceRules, "device-cgroup-rule", nil, "Allow devices, as \"c 1:3 rwm\"")
 	fs.BoolVar(&i.privileged, "privileged", false, "All capabilities and devices, no user namespace: root in it is root on the host")
 	fs.StringVar(&i.userns, "userns", "", "host: no user namespace, root in it is root on the host")
-	fs.StringVar(&i.pid, "pid", "", "PID namespace: host or container:NAME")
-	fs.StringVar(&i.ipc, "ipc", "", "IPC namespace: private, none, shareable, host or container:NAME")
+	fs.StringVar(&i.pid, "pid", "", "PID namespace: host, or a new one if not given")
+	fs.StringVar(&i.ipc, "ipc", "", "IPC namespace: private, none, shareable or host")
 	fs.StringVar(&i.uts, "uts", "", "UTS namespace: host")
 	fs.StringVar(&i.cgroupns, "cgroupns", "", "Cgroup namespace: private or host")
 	fs.StringVar(&i.cgroupParent, "cgroup-parent", "", "Parent of the container's cgroup")
@@ -145,7 +145,7 @@ func (s *storageFlags) define(fs *pflag.FlagSet) {
 }
 
 func (n *networkFlags) define(fs *pflag.FlagSet) {
-	fs.StringVar(&n.mode, "network", "", "Network: none (if not given), host or container:NAME")
+	fs.StringVar(&n.mode, "network", "", "Network: none (if not given) or host")
 	fs.StringVar(&n.mode, "net", "", "The same as --network")
 	fs.Lookup("net").Hidden = true
 	fs.StringArrayVar(&n.hosts, "add-host", nil, "Add a name to /etc/hosts, NAME:IP")

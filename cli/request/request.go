@@ -157,7 +157,6 @@ func checkMode(flag, value string, allowed []string, container bool) error {
 		if name, ok := strings.CutPrefix(value, "container:"); ok && name != "" {
 			return nil
 		}
-		words += ", container:NAME"
 	}
 	return fmt.Errorf("invalid --%s %q: give one of %s", flag, value, words)
 }

@@ -118,6 +118,20 @@ func TestFailedStarts(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another's namespace", func(t *testing.T) {
+		for _, change := range []func(*request){
+			func(r *request) { r.HostConfig.NetworkMode = "container:other" },
+			func(r *request) { r.HostConfig.PidMode = "container:other" },
+			func(r *request) { r.HostConfig.IpcMode = "container:other" },
+		} {
+			r := sh("true")
+			change(&r)
+			status, body := d.raw("POST", "/containers/create", r)
+			if status != 400 || !strings.Contains(string(body), "container:other: sharing another container's namespace is not supported yet") {
+				t.Errorf("create: %d %s", status, body)
+			}
+		}
+	})
 	t.Run("kept without --rm", func(t *testing.T) {
 		r := sh("true")
 		r.Cmd = []string{"nope"}

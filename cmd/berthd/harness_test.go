@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -43,8 +44,26 @@ type daemon struct {
 	root, run string
 	args      []string
 	cmd       *exec.Cmd
-	log       bytes.Buffer
+	log       logBuffer
 	http      *http.Client
+}
+
+// logBuffer takes what the daemon writes while the test reads it.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // +checklocks:mu
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 func newDaemon(t *testing.T, args ...string) *daemon {

@@ -25,7 +25,6 @@ import (
 	"berth/spec"
 	"berth/volume"
 
-	mcontainer "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -45,10 +44,9 @@ func CgroupPath(id string) string { return "/berth/" + id }
 // Places are the parts of a spec that exist only for a start.
 type Places struct {
 	// Dry builds only to find what is wrong with the request.
-	Dry        bool
-	Files      spec.Files
-	Mounts     []spec.Mount
-	Namespaces map[specs.LinuxNamespaceType]string
+	Dry    bool
+	Files  spec.Files
+	Mounts []spec.Mount
 }
 
 // Spec makes the OCI runtime spec of a container.
@@ -61,11 +59,10 @@ func (b *Builder) Spec(rec *container.Record, user spec.User, p Places) (*specs.
 		if p.Mounts, err = DryMounts(rec); err != nil {
 			return nil, err
 		}
-		p.Namespaces = dryNamespaces(rec.HostConfig)
 	}
 	in := spec.Input{
 		ID: rec.ID, Image: ocispec.ImageConfig{}, Config: rec.Config, HostConfig: rec.HostConfig,
-		User: user, Files: p.Files, Mounts: p.Mounts, Namespaces: p.Namespaces,
+		User: user, Files: p.Files, Mounts: p.Mounts,
 		CgroupsPath: CgroupPath(rec.ID), Host: host,
 	}
 	if spec.OwnIDs(rec.HostConfig) {
@@ -84,27 +81,6 @@ func DryMounts(rec *container.Record) ([]spec.Mount, error) {
 		}
 	}
 	return mounts, err
-}
-
-// Shared are the namespaces of other containers that a request joins.
-func Shared(h *mcontainer.HostConfig) map[specs.LinuxNamespaceType]string {
-	m := map[specs.LinuxNamespaceType]string{}
-	for kind, mode := range map[specs.LinuxNamespaceType]string{
-		specs.NetworkNamespace: string(h.NetworkMode), specs.PIDNamespace: string(h.PidMode), specs.IPCNamespace: string(h.IpcMode),
-	} {
-		if ref, ok := strings.CutPrefix(mode, "container:"); ok {
-			m[kind] = ref
-		}
-	}
-	return m
-}
-
-func dryNamespaces(h *mcontainer.HostConfig) map[specs.LinuxNamespaceType]string {
-	m := Shared(h)
-	for kind := range m {
-		m[kind] = "/proc/self/ns/mnt"
-	}
-	return m
 }
 
 // userCache remembers what was found in images' user files. A container that
