@@ -21,10 +21,15 @@ func TestCrashKeepsOutputAndExitCode(t *testing.T) {
 	script := fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo line $i; i=$((i+1)); sleep 0.02; done; exit 6", lines)
 	tests := []struct {
 		name   string
-		ending func() // what happens while no daemon runs
+		ending func(id string) // what happens while no daemon runs
 	}{
-		{"adopted while it runs", func() {}},
-		{"adopted after its end", func() { time.Sleep(3 * time.Second) }},
+		{"adopted while it runs", func(string) {}},
+		{"adopted after its end", func(id string) {
+			d.eventually("the keeper has recorded the end", func() bool {
+				_, err := os.Stat(filepath.Join(d.run, "containers", id, "exit"))
+				return err == nil
+			})
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -35,7 +40,7 @@ func TestCrashKeepsOutputAndExitCode(t *testing.T) {
 				return strings.Contains(out, "line 5\n")
 			})
 			d.stop(syscall.SIGKILL)
-			tt.ending()
+			tt.ending(id)
 			d.start()
 			if code := d.wait(id); code != 6 {
 				t.Errorf("exit code %d, want 6", code)
