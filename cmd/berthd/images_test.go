@@ -1,8 +1,12 @@
 package main
 
 import (
+	"archive/tar"
 	"bufio"
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -81,6 +85,40 @@ func TestImages(t *testing.T) {
 	if blobs, _ := filepath.Glob(filepath.Join(d.root, "content", "blobs", "sha256", "*")); len(blobs) != 0 {
 		t.Errorf("blobs left: %q", blobs)
 	}
+}
+
+// An older berthd has left its embedded image: the name means this one's.
+func TestEmbeddedImageIsThisBuilds(t *testing.T) {
+	d := newDaemon(t)
+	empty := make([]byte, 1024) // a tar without entries
+	config := fmt.Sprintf(`{"architecture":%q,"os":"linux","config":{"Cmd":["/old"]},"rootfs":{"type":"layers","diff_ids":["sha256:%x"]}}`, runtime.GOARCH, sha256.Sum256(empty))
+	var old bytes.Buffer
+	w := tar.NewWriter(&old)
+	for name, data := range map[string]string{
+		"config.json": config, "layer.tar": string(empty),
+		"manifest.json": `[{"Config":"config.json","RepoTags":["toolbox:latest"],"Layers":["layer.tar"]}]`,
+	} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(data))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := d.load(t, &old); status != 200 {
+		t.Fatalf("load: %d %s", status, body)
+	}
+	r := sh("exit 3")
+	r.HostConfig.AutoRemove = false
+	id := d.create(r)
+	d.startContainer(id)
+	if code := d.wait(id); code != 3 {
+		t.Errorf("exit code %d: not this build's image", code)
+	}
+	d.must(400, "POST", "/images/"+d.inspect(id).Image+"/tag?repo=toolbox&tag=latest", nil, nil)
 }
 
 // The layers of an image that was removed by force go with its last container.

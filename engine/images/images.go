@@ -38,6 +38,8 @@ type Store struct {
 	// writing while images or layers are deleted. It comes after a container's
 	// verb lock and before all others.
 	use sync.RWMutex
+	// embedded is the id of the image inside the binary.
+	embedded func() (string, error)
 }
 
 // Config is what the verbs need.
@@ -54,7 +56,9 @@ type Config struct {
 }
 
 // New returns the verbs over images.
-func New(c Config) *Store { return &Store{c: c} }
+func New(c Config) *Store {
+	return &Store{c: c, embedded: sync.OnceValues(func() (string, error) { return embeddedID(c.Embedded) })}
+}
 
 // Hold keeps all images from being deleted until release.
 func (s *Store) Hold() (release func()) {
@@ -80,10 +84,13 @@ func (s *Store) Find(ctx context.Context, ref, platform string) (image.Image, er
 
 func (s *Store) find(ctx context.Context, ref string) (image.Image, error) {
 	img, err := s.c.Images.Get(ref)
-	if !errdefs.IsNotFound(err) {
+	if err != nil && !errdefs.IsNotFound(err) {
 		return img, err
 	}
 	if parsed, perr := image.ParseReference(ref); perr == nil && parsed.Embedded() {
+		if err == nil && s.current(img) {
+			return img, nil
+		}
 		if err := s.loadEmbedded(ctx); err != nil {
 			return image.Image{}, err
 		}
@@ -208,17 +215,6 @@ func (s *Store) ImageLoad(ctx context.Context, archive io.Reader, tell func(Prog
 		s.publish(mevents.ActionLoad, img.ID.String())
 	}
 	return names, err
-}
-
-// loadEmbedded loads the image inside the binary.
-func (s *Store) loadEmbedded(ctx context.Context) error {
-	archive, err := s.c.Embedded()
-	if err != nil {
-		return err
-	}
-	defer archive.Close()
-	_, err = s.c.Images.Load(ctx, archive, image.LoadOptions{})
-	return err
 }
 
 func (s *Store) publish(action mevents.Action, name string) {
@@ -358,6 +354,9 @@ func (s *Store) ImageHistory(_ context.Context, ref string) ([]mimage.HistoryRes
 
 // ImageTag gives an image another name.
 func (s *Store) ImageTag(_ context.Context, source, target string) error {
+	if ref, err := image.ParseReference(target); err == nil && ref.Embedded() {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%s is the name of the image inside berth: choose another", target))
+	}
 	if err := s.c.Images.Tag(source, target); err != nil {
 		return explain(source, err)
 	}
