@@ -48,8 +48,11 @@ func embeddedID(open func() (io.ReadCloser, error)) (string, error) {
 			continue
 		}
 		var list []struct{ Config string }
-		if err := json.NewDecoder(files).Decode(&list); err != nil || len(list) != 1 {
-			return "", fmt.Errorf("read the embedded image: its manifest.json names %d images (%v)", len(list), err)
+		if err := json.NewDecoder(files).Decode(&list); err != nil {
+			return "", fmt.Errorf("read the embedded image: its manifest.json: %w", err)
+		}
+		if len(list) != 1 {
+			return "", fmt.Errorf("read the embedded image: its manifest.json names %d images, not one", len(list))
 		}
 		return digest.NewDigestFromEncoded(digest.SHA256, path.Base(list[0].Config)).String(), nil
 	}
