@@ -100,7 +100,6 @@ func libraries() []library {
 		{"github.com/moby/sys/mountinfo", "internal/linux ociruntime", true, "the mount table"},
 		{"github.com/moby/sys/user", "internal/linux ociruntime spec container engine", true, "passwd and group files"},
 		{"github.com/moby/term", "cli api/docker", true, "escape keys: the client's and those of attach"},
-		{"github.com/opencontainers/cgroups", "ociruntime/cgroups", false, "cgroup v1, v2 and systemd behind one interface"},
 		{"github.com/cyphar/filepath-securejoin", "internal/linux", false, "safe paths are internal/linux's"},
 		{"github.com/docker/go-units", "cli api/docker engine container", true, "sizes and times as docker writes them"},
 		{"github.com/spf13/pflag", "cli cmd", true, "flags of the commands"},
