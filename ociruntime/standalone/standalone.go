@@ -137,14 +137,14 @@ func (r *Runtime) Cgroup(id string) (*cgroups.Cgroup, error) { return nil, errNo
 
 // CheckpointArgs say how to write a container's processes to disk.
 type CheckpointArgs struct {
-	ImagePath, WorkPath, ParentPath                  string
+	ImagePath, WorkPath, ParentPath                   string
 	LeaveRunning, TCPEstablished, ExtUnixSk, ShellJob bool
 	TCPSkipInFlight, FileLocks, PreDump, LazyPages    bool
-	AutoDedup                                        bool
-	StatusFD                                         int // -1: none
-	PageServer                                       string
-	ManageCgroups                                    string // soft, full, strict, ignore
-	EmptyNS                                          []string
+	AutoDedup                                         bool
+	StatusFD                                          int // -1: none
+	PageServer                                        string
+	ManageCgroups                                     string // soft, full, strict, ignore
+	EmptyNS                                           []string
 }
 
 // Checkpoint writes the container's processes to disk, with CRIU.
