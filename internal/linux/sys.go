@@ -85,6 +85,9 @@ const (
 	CloneFiles         = unix.CLONE_FILES
 	ClonePidfd         = unix.CLONE_PIDFD
 	CloneIntoCgroup    = unix.CLONE_INTO_CGROUP
+	CloneParent        = unix.CLONE_PARENT
+	CloneVM            = unix.CLONE_VM
+	CloneVfork         = unix.CLONE_VFORK
 	CloneNewuser       = unix.CLONE_NEWUSER
 	CloneNewns         = unix.CLONE_NEWNS
 	CloneNewpid        = unix.CLONE_NEWPID
@@ -112,6 +115,10 @@ const (
 	PPid             = unix.P_PID
 	WExited          = unix.WEXITED
 	ClockRealtime    = unix.CLOCK_REALTIME
+	ClockBoottime    = unix.CLOCK_BOOTTIME
+	SolSocket        = unix.SOL_SOCKET
+	ScmRights        = unix.SCM_RIGHTS
+	DevptsMagic      = unix.DEVPTS_SUPER_MAGIC
 	SIfreg           = unix.S_IFREG
 	SIfchr           = unix.S_IFCHR
 	SIfblk           = unix.S_IFBLK

@@ -5,6 +5,8 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/program"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Files that an exec's keeper starts with after the cgroup files of Input.Joins.
@@ -27,12 +29,18 @@ func BuildExec(in Input) (*program.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	pidfd := program.Flags(uint64(FDFirstJoin+len(in.Joins)), "#init")
+	p.exec = true
+	pidfd := program.Flags(uint64(p.execInit()), "#init")
 	p.prepareKeeper()
 	p.Group("namespace")
 	p.Do("enter the pid namespace")
-	p.Call("setns", linux.SysSetns, pidfd, program.Flags(linux.CloneNewpid, "CLONE_NEWPID"))
-	p.cloneInit(0, "in the container's pid namespace")
+	// These two a process enters only for its children.
+	born, text := uint64(linux.CloneNewpid), "CLONE_NEWPID"
+	if p.has(specs.TimeNamespace) {
+		born, text = born|linux.CloneNewtime, text+"|CLONE_NEWTIME"
+	}
+	p.Call("setns", linux.SysSetns, pidfd, program.Flags(born, text))
+	p.cloneChild(0, "in the container's pid namespace")
 	p.Group("keeper")
 	p.Do("record keeper and process")
 	p.recordPids()
@@ -40,7 +48,7 @@ func BuildExec(in Input) (*program.Program, error) {
 	p.Group("keeper")
 	p.Do("let the process go on")
 	p.signal(p.root)
-	p.waitForEnd()
+	p.leave()
 
 	p.Place(p.initLabel)
 	p.Group("namespace")
@@ -52,18 +60,22 @@ func BuildExec(in Input) (*program.Program, error) {
 	p.Do("enter the container's namespaces")
 	flags := uint64(0)
 	for _, n := range in.Spec.Linux.Namespaces {
-		flags |= enterFlags[n.Type]
+		flags |= enterFlags[n.Type] &^ born
 	}
 	p.Call("setns", linux.SysSetns, pidfd, program.Flags(flags, "all its namespaces"))
 	p.becomeRoot()
 	p.Do("start a session")
 	p.Call("setsid", linux.SysSetsid)
-	if in.Spec.Process.Terminal {
+	if in.Spec.Process.Terminal && in.Handover == nil {
 		p.console(false)
 	}
 	p.Do("open the root")
 	root := p.Slot("container-root")
 	p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.OPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, "O_PATH|O_DIRECTORY"), program.Int(0)).To(root)
+	if in.Spec.Process.Terminal && in.Handover != nil {
+		p.findPts(root)
+		p.console(false)
+	}
 	p.enterCwd(p.openCwd(root.Value()))
 	p.privileges()
 	p.execute()
@@ -72,4 +84,23 @@ func BuildExec(in Input) (*program.Program, error) {
 		return nil, err
 	}
 	return prog, p.err
+}
+
+// execInit is where the pidfd of the container's init is.
+func (p *planner) execInit() int { return FDFirstJoin + len(p.in.Joins) }
+
+// findPts opens the container's devpts by its path, for there is no keeper that
+// has it. Something else that the container has put there is refused.
+func (p *planner) findPts(root program.Slot) {
+	p.Do("find /dev/pts")
+	p.Remedy("the container must have a devpts there")
+	pts, is := p.Slot("pts"), p.Label("is devpts")
+	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+	p.openIn(root.Value(), "/dev/pts", how, pts)
+	info := p.Words("statfs", make([]uint64, 15)...) // struct statfs begins with f_type
+	p.Call("fstatfs", syscall.SYS_FSTATFS, pts.Value(), info.At(0))
+	p.IfEqual(info.Slot(0).Value(), program.Flags(linux.DevptsMagic, "DEVPTS_SUPER_MAGIC"), is)
+	p.Call("fchdir", linux.SysFchdir, program.Int(-1)) // fails: this is how a program says no
+	p.Place(is)
+	p.Call("dup3", linux.SysDup3, pts.Value(), program.Int(FDDevpts), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 }

@@ -25,7 +25,7 @@ func (p *planner) init() {
 	s := p.in.Spec
 	p.Group("namespace")
 	p.dieWithKeeper()
-	p.join(p.has(specs.CgroupNamespace))
+	p.join(p.hasNew(specs.CgroupNamespace))
 	p.Group("namespace")
 	p.Do("wait for ids")
 	p.await(p.ids)
@@ -35,7 +35,7 @@ func (p *planner) init() {
 	p.Do("keep mounts from the host")
 	p.Call("mount_setattr", linux.SysMountSetattr, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.mountAttr(0, 0, linux.MsPrivate, false), program.Flags(mountAttrSize, "private"))
 	p.nameHost()
-	if p.has(specs.NetworkNamespace) {
+	if p.hasNew(specs.NetworkNamespace) {
 		p.loopback()
 	}
 	p.Group("mount")
@@ -49,13 +49,17 @@ func (p *planner) init() {
 	if proc == nil || proc.kind != newMount {
 		p.sysctls(proc)
 	}
-	p.enterRoot()
+	p.attachRoot()
 	p.attachMounts()
-	p.maskPaths(s.Linux.MaskedPaths)
-	p.protectPaths(s.Linux.ReadonlyPaths)
 	if s.Process.Terminal {
 		p.console(true)
 	}
+	if h := p.in.Handover; h != nil && h.Hooks {
+		p.awaitHooks()
+	}
+	p.enterRoot()
+	p.maskPaths(s.Linux.MaskedPaths)
+	p.protectPaths(s.Linux.ReadonlyPaths)
 	cwd := p.openCwd(p.rootFD)
 	if s.Root != nil && s.Root.Readonly {
 		p.Do("make root read-only")
@@ -66,8 +70,9 @@ func (p *planner) init() {
 	p.execute()
 }
 
-// dieWithKeeper asks to be killed when the keeper ends. The kernel forgets it
-// when credentials change, so it is asked again at the end.
+// dieWithKeeper asks to be killed when the keeper ends, or whoever hands the
+// process over. The kernel forgets it when credentials change, so it is asked
+// again at the end.
 func (p *planner) dieWithKeeper() {
 	p.Do("die with the keeper")
 	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetPdeathsig, "PR_SET_PDEATHSIG"), program.Flags(uint64(syscall.SIGKILL), "SIGKILL"))
@@ -139,13 +144,31 @@ func (p *planner) loopback() {
 	p.Call("close", syscall.SYS_CLOSE, sock.Value())
 }
 
-// enterRoot attaches the root and makes it this process's "/". The old root is
-// let go at once (pivot_root(2), "pivot_root(".", ".")").
+// attachRoot mounts the root over this process's "/", or for hooks where the
+// bundle says it is: they look for it there.
+func (p *planner) attachRoot() {
+	at := "/"
+	if h := p.in.Handover; h != nil && h.Hooks {
+		at = p.in.Spec.Root.Path
+	}
+	p.Do("attach the root")
+	p.Call("move_mount", linux.SysMoveMount, p.rootFD, p.String(""), program.Flags(fdcwd, "AT_FDCWD"), p.String(at), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
+}
+
+// enterRoot makes the root this process's "/". The old root is let go at once
+// (pivot_root(2), "pivot_root(".", ".")").
 func (p *planner) enterRoot() {
+	p.Group("mount")
 	p.Do("enter the root")
-	empty, dot := p.String(""), p.String(".")
-	p.Call("move_mount", linux.SysMoveMount, p.rootFD, empty, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
+	dot := p.String(".")
 	p.Call("fchdir", linux.SysFchdir, p.rootFD)
+	if h := p.in.Handover; h != nil && h.NoPivot {
+		// The root of an initramfs cannot be exchanged: it is covered (mount(2), MS_MOVE).
+		p.Call("mount", syscall.SYS_MOUNT, dot, p.String("/"), program.Int(0), program.Flags(syscall.MS_MOVE, "MS_MOVE"), program.Int(0))
+		p.Call("chroot", syscall.SYS_CHROOT, dot)
+		p.Call("chdir", syscall.SYS_CHDIR, p.String("/"))
+		return
+	}
 	p.Call("pivot_root", linux.SysPivotRoot, dot, dot)
 	p.Do("let go of the host's mounts")
 	p.Call("umount2", linux.SysUmount2, dot, program.Flags(linux.MntDetach, "MNT_DETACH"))
@@ -256,7 +279,11 @@ func (p *planner) console(bindConsole bool) {
 	p.Do("make the terminal this session's")
 	p.Call("fchown", linux.SysFchown, slave.Value(), program.Int(int(u.UID)), program.Flags(1<<32-1, "-1"))
 	p.Call("ioctl", syscall.SYS_IOCTL, slave.Value(), program.Flags(linux.Tiocsctty, "TIOCSCTTY"), program.Int(0))
-	p.Call("dup3", linux.SysDup3, master.Value(), program.Int(FDStdin), program.Int(0))
+	if p.in.Handover == nil {
+		p.Call("dup3", linux.SysDup3, master.Value(), program.Int(FDStdin), program.Int(0))
+	} else {
+		p.sendConsole(master)
+	}
 	dev := p.find("/dev")
 	if bindConsole && dev != nil && dev.kind == devMount && p.find("/dev/console") == nil {
 		p.Do("bind the terminal at /dev/console")

@@ -26,9 +26,11 @@ var cloneFlags = map[specs.LinuxNamespaceType]uint64{
 	specs.UTSNamespace:     linux.CloneNewuts,
 }
 
-// enterFlags are what setns(2) enters besides the pid namespace, which a
-// process cannot enter itself.
+// enterFlags are the namespaces that setns(2) enters. That of pids and that of
+// time it enters for children only.
 var enterFlags = map[specs.LinuxNamespaceType]uint64{
+	specs.PIDNamespace:     linux.CloneNewpid,
+	specs.TimeNamespace:    linux.CloneNewtime,
 	specs.UserNamespace:    linux.CloneNewuser,
 	specs.MountNamespace:   linux.CloneNewns,
 	specs.NetworkNamespace: linux.CloneNewnet,
@@ -44,21 +46,21 @@ func (p *planner) clone() {
 	flags := uint64(0)
 	var names []string
 	for _, n := range p.in.Spec.Linux.Namespaces {
-		if n.Path != "" {
-			p.refuse("namespace %s by path %s is not supported: only new namespaces are", n.Type, n.Path)
-		}
-		if cloneFlags[n.Type]|enterFlags[n.Type] == 0 {
+		if enterFlags[n.Type] == 0 {
 			p.refuse("namespace of type %q is not supported", n.Type)
 		}
-		flags |= cloneFlags[n.Type]
-		if cloneFlags[n.Type] != 0 {
-			names = append(names, string(n.Type))
+		if n.Path != "" || cloneFlags[n.Type] == 0 {
+			continue
 		}
+		flags |= cloneFlags[n.Type]
+		names = append(names, string(n.Type))
 	}
-	if !p.has(specs.MountNamespace) {
-		p.refuse("linux.namespaces has no mount namespace: a container cannot share the host's mounts")
+	if !p.hasNew(specs.MountNamespace) {
+		p.refuse("linux.namespaces has no new mount namespace: a container cannot share another's mounts")
 	}
 	p.Group("namespace")
+	p.enterJoined()
+	p.newTime()
 	p.cloneInit(flags, "new "+strings.Join(names, ", ")+" namespaces")
 }
 
@@ -86,27 +88,50 @@ func (p *planner) prepareKeeper() {
 		p.raiseFiles()
 	}
 	p.Do("make signals between keeper and init")
-	for _, s := range []program.Slot{p.ids, p.root, p.ready} {
+	signals := []program.Slot{p.ids, p.root, p.ready}
+	if p.in.Handover != nil {
+		signals = signals[:2] // nobody waits for ready
+	}
+	for _, s := range signals {
 		p.Call("eventfd2", linux.SysEventfd2, program.Int(0), program.Flags(syscall.O_CLOEXEC, "EFD_CLOEXEC")).To(s)
 	}
 }
 
 func (p *planner) cloneInit(flags uint64, what string) {
+	if joined := p.joined(specs.UserNamespace); joined != nil {
+		p.cloneInUser(*joined, flags, what)
+		return
+	}
+	p.cloneChild(flags, what)
+}
+
+// cloneChild clones the init as a child of this process or, handed over, of the caller.
+func (p *planner) cloneChild(flags uint64, what string) {
 	p.Do("clone init")
 	p.Remedy("see the limits in /proc/sys/user and the kernel's log")
-	const exitSignal = uint64(syscall.SIGCHLD)
+	if p.in.Handover != nil {
+		flags |= linux.CloneParent
+	}
+	p.cloneNow(flags, what)
+	p.IfEqual(p.Child().Value(), program.Int(0), p.initLabel)
+}
+
+// cloneNow clones the init. struct clone_args (clone3(2)): flags, pidfd,
+// child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+// set_tid_size, cgroup.
+func (p *planner) cloneNow(flags uint64, what string) {
 	flags |= linux.CloneFiles | linux.ClonePidfd
-	cgroup := uint64(0)
+	exitSignal, cgroup := uint64(syscall.SIGCHLD), uint64(0)
+	if flags&linux.CloneParent != 0 {
+		exitSignal = 0 // that of the caller
+	}
 	if p.in.IntoCgroup {
 		flags |= linux.CloneIntoCgroup
 		cgroup = uint64(FDFirstJoin + len(p.in.Joins) - 1)
 		what += " in its cgroup"
 	}
-	// struct clone_args (clone3(2)): flags, pidfd, child_tid, parent_tid,
-	// exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup.
 	args := p.Words("clone", flags, p.pidfd.Pointer(), 0, 0, exitSignal, 0, 0, 0, 0, 0, cgroup)
 	p.Call("clone3", linux.SysClone3, args.At(0), program.Flags(88, "88: "+what)).To(p.Child())
-	p.IfEqual(p.Child().Value(), program.Int(0), p.initLabel)
 }
 
 // keep is the keeper's part after the clone.
@@ -127,12 +152,27 @@ func (p *planner) keep() {
 	p.Group("keeper")
 	p.Do("let init go on: root")
 	p.signal(p.root)
-	p.waitForEnd()
+	p.leave()
+}
+
+// leave is the end of the keeper's work on the init: it stays until that has
+// ended, or goes.
+func (p *planner) leave() {
+	if p.in.Handover == nil {
+		p.waitForEnd()
+		return
+	}
+	p.Do("leave the init to the caller")
+	p.Call("exit_group", syscall.SYS_EXIT_GROUP, program.Int(0))
 }
 
 // recordPids writes both pids for a daemon that adopts the container, and gives
 // the files that waitForEnd polls their numbers.
 func (p *planner) recordPids() {
+	if p.in.Handover != nil {
+		p.recordInit()
+		return
+	}
 	p.Call("dup3", linux.SysDup3, p.pidfd.Value(), program.Int(p.fixed(fdPollInit)), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 	p.Call("dup3", linux.SysDup3, p.ready.Value(), program.Int(p.fixed(fdPollReady)), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 	rec := p.Buffer("pids", []byte(keeperRecord))
@@ -159,7 +199,7 @@ func (p *planner) writeRecord(name string, rec program.Buffer, n int) {
 // mapIDs writes the init's id maps, which only a process outside may do for
 // more than one id (user_namespaces(7)).
 func (p *planner) mapIDs() {
-	if !p.userns {
+	if !p.hasNew(specs.UserNamespace) {
 		return
 	}
 	p.Group("namespace")
@@ -225,8 +265,8 @@ func (p *planner) waitForEnd() {
 	// step below must kill.
 	p.Call("waitid", linux.SysWaitid, program.Flags(linux.PPid, "P_PID"), p.Child().Value(), info.At(0), program.Flags(linux.WExited, "WEXITED"), program.Int(0)).To(p.Child())
 	p.Do("record how init ended")
-	p.Decimal(info.Slot(8).Value(), rec.At(exitFieldEnd("cause")))
-	p.Decimal(info.Slot(24).Value(), rec.At(exitFieldEnd("status")))
+	p.Decimal(info.Slot(8).Value(), rec.At(fieldEnd(exitRecord, "cause")))
+	p.Decimal(info.Slot(24).Value(), rec.At(fieldEnd(exitRecord, "status")))
 	p.stamp(rec, "finished")
 	p.writeRecord("exit", rec, len(exitRecord))
 	p.Call("write", syscall.SYS_WRITE, program.Int(FDNotifyW), rec.At(0), program.Int(1))
@@ -238,14 +278,8 @@ func (p *planner) waitForEnd() {
 func (p *planner) stamp(rec program.Buffer, field string) {
 	now := p.Words(field+"-time", 0, 0)
 	p.Call("clock_gettime", linux.SysClockGettime, program.Flags(linux.ClockRealtime, "CLOCK_REALTIME"), now.At(0))
-	p.Decimal(now.Slot(0).Value(), rec.At(exitFieldEnd(field)))
-	p.Decimal(now.Slot(8).Value(), rec.At(exitFieldEnd(field+"_ns")))
-}
-
-// exitFieldEnd is where the value of a field of the exit record ends.
-func exitFieldEnd(field string) int {
-	i := strings.Index(exitRecord, `"`+field+`":`)
-	return i + strings.IndexAny(exitRecord[i:], ",}")
+	p.Decimal(now.Slot(0).Value(), rec.At(fieldEnd(exitRecord, field)))
+	p.Decimal(now.Slot(8).Value(), rec.At(fieldEnd(exitRecord, field+"_ns")))
 }
 
 // signal wakes the other process; await waits for it.

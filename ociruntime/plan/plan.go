@@ -17,6 +17,9 @@
 //	wait for ready  <------- ready ------ privileges
 //	wait for the end                      execve
 //
+// Where nobody stays (Handover) the keeper ends instead of waiting, and the
+// init may wait before execve until it is told to start.
+//
 // Level: R.
 // Owns: what is done in which order to make a container.
 // May import: ociruntime/program, internal/linux.
@@ -48,11 +51,22 @@ const (
 	FDFirstJoin = 12 // cgroup files of Input.Joins
 )
 
+// The same numbers where no keeper stays, see Handover.
+const (
+	FDStart   = FDNotifyR // a byte read from here lets the init go on
+	FDStarted = FDNotifyW // takes the verdict's place while it waits
+	FDConsole = FDStdout  // unix socket that gets the terminal's master
+	FDHooks   = FDStderr  // a byte written here asks for hooks, one read says that they ran
+)
+
 // Files of the steps that need a number known in advance, see planner.fixed.
 const (
 	fdPollInit = iota
 	fdPollReady
 	fdUserns
+	fdVerdict // where these three go if the command gets files at their numbers
+	fdStart
+	fdStarted
 	fdShared // first of the files that the keeper opens for the init
 )
 
@@ -61,7 +75,9 @@ const manyMounts = 32
 
 // fixed is a number known in advance. It is above all that either process has
 // open while the keeper may still put a file there.
-func (p *planner) fixed(n int) int { return 200 + 3*len(p.in.Spec.Mounts) + n }
+func (p *planner) fixed(n int) int {
+	return 200 + 3*len(p.in.Spec.Mounts) + p.in.Preserved() + n
+}
 
 // fdcwd is AT_FDCWD as a system call's argument.
 const fdcwd = uint64(1<<32 + linux.AtFdcwd)
@@ -92,6 +108,44 @@ type Input struct {
 	AttachedLayers bool
 	// LastCap is the highest capability that the kernel knows.
 	LastCap int
+	// Handover is set for a process that no keeper stays with.
+	Handover *Handover
+}
+
+// Handover says how a process is made that its maker leaves to whoever called,
+// as runc does. The init is the caller's child, and the keeper, here called the
+// builder, ends when its part is done. The verdict's first message is the init's pid.
+type Handover struct {
+	// Wait: the init waits at FDStart before it runs the command; the verdict ends
+	// there, and what fails after it is reported to FDStarted.
+	Wait bool
+	// Hooks: once all is mounted below Spec.Root.Path the init asks at FDHooks for
+	// the hooks that come before the root changes.
+	Hooks bool
+	// Preserve is how many files, open from FDFirstJoin and those of joins and
+	// namespaces on, the command gets as its descriptors 3, 4, ...
+	Preserve int
+	// NoPivot changes the root by chroot(2), for a host whose root is the initramfs.
+	NoPivot bool
+}
+
+// Preserved is how many files the command gets besides the standard ones.
+func (in Input) Preserved() int {
+	if in.Handover == nil {
+		return 0
+	}
+	return in.Handover.Preserve
+}
+
+// Joined are the spec's namespaces that exist already. Their files are open
+// after those of Joins, in this order.
+func Joined(s *specs.Spec) (joined []specs.LinuxNamespace) {
+	for _, n := range s.Linux.Namespaces {
+		if n.Path != "" {
+			joined = append(joined, n)
+		}
+	}
+	return joined
 }
 
 // CgroupDir is a directory of the container in a cgroup hierarchy.
@@ -123,8 +177,10 @@ type planner struct {
 	in        Input
 	err       error
 	userns    bool
+	exec      bool
 	mounts    []*mount
 	initLabel *program.Label
+	waiting   *program.Label // the steps from here on come after the start
 
 	ids, root, ready program.Slot // eventfds
 	pidfd            program.Slot
@@ -145,7 +201,7 @@ func newPlanner(in Input) (*planner, error) {
 	}
 	b := program.NewBuilder()
 	p := &planner{
-		Builder: b, in: in, initLabel: b.Label("init"),
+		Builder: b, in: in, initLabel: b.Label("init"), waiting: b.Label("waiting"),
 		ids: b.Slot("ids"), root: b.Slot("root-ready"), ready: b.Slot("ready"),
 		pidfd: b.Slot("pidfd"),
 		word:  b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),

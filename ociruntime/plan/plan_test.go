@@ -113,6 +113,22 @@ func TestBuildGolden(t *testing.T) {
 		},
 		"attached-layers": func(in *Input) { in.AttachedLayers = true },
 		"directory":       func(in *Input) { in.Rootfs, in.Spec.Root.Path = nil, "/srv/root" },
+		"handover": func(in *Input) {
+			in.Rootfs, in.Spec.Root.Path = nil, "/srv/root"
+			in.Spec.Process.Terminal, in.Filter = true, filter
+			in.Handover = &Handover{Wait: true, Hooks: true}
+		},
+		"handover-files": func(in *Input) { in.Handover = &Handover{Wait: true, Preserve: 2, NoPivot: true} },
+		"joined": func(in *Input) {
+			in.Handover = &Handover{}
+			for i := range in.Spec.Linux.Namespaces {
+				if n := &in.Spec.Linux.Namespaces[i]; n.Type == specs.NetworkNamespace || n.Type == specs.UserNamespace {
+					n.Path = "/proc/1/ns/" + string(n.Type)
+				}
+			}
+			in.Spec.Linux.Namespaces = append(in.Spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+			in.Spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 100}}
+		},
 		"cgroup2": func(in *Input) {
 			in.Joins, in.CgroupDirs = []string{"unified"}, []CgroupDir{{"", "/sys/fs/cgroup/berth/0123"}}
 		},
@@ -135,16 +151,22 @@ func TestBuildGolden(t *testing.T) {
 			compareGolden(t, name, p.String())
 		})
 	}
-	t.Run("exec", func(t *testing.T) {
-		in := baseInput()
-		in.Rootfs, in.CgroupDirs = nil, nil
-		in.Spec.Process.Terminal = true
-		p, err := BuildExec(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		compareGolden(t, "exec", p.String())
-	})
+	for name, change := range map[string]func(in *Input){
+		"exec":          func(*Input) {},
+		"exec-handover": func(in *Input) { in.Handover = &Handover{Preserve: 2} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := baseInput()
+			change(&in)
+			in.Rootfs, in.CgroupDirs = nil, nil
+			in.Spec.Process.Terminal = true
+			p, err := BuildExec(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareGolden(t, name, p.String())
+		})
+	}
 }
 
 func compareGolden(t *testing.T, name, got string) {
@@ -170,8 +192,9 @@ func TestBuildRefuses(t *testing.T) {
 		want   string
 	}{
 		"no command":           {func(in *Input) { in.Spec.Process.Args = nil }, "process.args is empty"},
-		"no mount namespace":   {func(in *Input) { without(in.Spec, specs.MountNamespace) }, "no mount namespace"},
-		"namespace by path":    {func(in *Input) { in.Spec.Linux.Namespaces[3].Path = "/proc/1/ns/net" }, "namespace network by path"},
+		"no mount namespace":   {func(in *Input) { without(in.Spec, specs.MountNamespace) }, "no new mount namespace"},
+		"mount namespace":      {func(in *Input) { in.Spec.Linux.Namespaces[1].Path = "/proc/1/ns/mnt" }, "no new mount namespace"},
+		"unknown namespace":    {func(in *Input) { in.Spec.Linux.Namespaces[1].Type = "space" }, "not supported"},
 		"no id map":            {func(in *Input) { in.Spec.Linux.UIDMappings = nil }, "uid_map is empty"},
 		"unknown capability":   {func(in *Input) { in.Spec.Process.Capabilities.Bounding = []string{"CAP_FLY"} }, "capability CAP_FLY is unknown"},
 		"unknown rlimit":       {func(in *Input) { in.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, "rlimit RLIMIT_X is unknown"},

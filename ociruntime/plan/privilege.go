@@ -37,8 +37,9 @@ func (p *planner) capMask(names []string) uint64 {
 }
 
 // privileges gives up all that the user's command must not have. What needs a
-// privilege comes before the step that gives it up; the seccomp filter comes
-// as late as it can, so that it need not allow these calls.
+// privilege comes before the step that gives it up. The seccomp filter comes last,
+// so that it need not allow these calls: all it must let pass is capset, where
+// loading it takes a capability, and execve.
 func (p *planner) privileges() {
 	proc := p.in.Spec.Process
 	p.Group("privilege")
@@ -52,20 +53,33 @@ func (p *planner) privileges() {
 	if caps == nil {
 		caps = &specs.LinuxCapabilities{} // none, as other runtimes take it
 	}
+	effective, permitted := p.capMask(caps.Effective), p.capMask(caps.Permitted)
+	inheritable, ambient := p.capMask(caps.Inheritable), p.capMask(caps.Ambient)
 	p.dropBounding(p.capMask(caps.Bounding))
 	p.letGo()
 	p.limitFiles()
-	if !proc.NoNewPrivileges {
-		// Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)).
-		p.loadFilter()
-	}
 	p.becomeUser()
-	p.setCapabilities(p.capMask(caps.Effective), p.capMask(caps.Permitted), p.capMask(caps.Inheritable), p.capMask(caps.Ambient))
-	p.dieWithKeeper()
+	// Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)).
+	loader := uint64(0)
+	if len(p.in.Filter) > 0 && !proc.NoNewPrivileges {
+		loader = 1 << slices.Index(capabilities, "CAP_SYS_ADMIN")
+	}
+	p.setCapabilities(effective|loader, permitted|loader, inheritable)
+	p.raiseAmbient(ambient)
+	if p.in.Handover == nil {
+		p.dieWithKeeper()
+	} else {
+		p.Do("live on without the caller")
+		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetPdeathsig, "PR_SET_PDEATHSIG"), program.Int(0))
+	}
 	if proc.NoNewPrivileges {
 		p.Do("set no_new_privs")
 		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetNoNewPrivs, "PR_SET_NO_NEW_PRIVS"), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
-		p.loadFilter()
+	}
+	p.waitForStart()
+	p.loadFilter()
+	if loader != 0 {
+		p.setCapabilities(effective, permitted, inheritable)
 	}
 }
 
@@ -88,7 +102,10 @@ func (p *planner) dropBounding(keep uint64) {
 func (p *planner) letGo() {
 	p.Do("keep only standard files")
 	p.Call("close_range", linux.SysCloseRange, program.Int(3), program.Flags(1<<32-1, "~0"), program.Flags(linux.CloseRangeUnshare|linux.CloseRangeCloexec, "CLOSE_RANGE_UNSHARE|CLOSE_RANGE_CLOEXEC"))
-	p.signal(p.ready)
+	if p.in.Handover == nil {
+		p.signal(p.ready)
+	}
+	p.preserveFiles()
 	p.Do("unblock signals")
 	p.Call("rt_sigprocmask", linux.SysSignalMask, program.Flags(2, "SIG_SETMASK"), p.Bytes(make([]byte, 8), "none"), program.Int(0), program.Int(8))
 }
@@ -99,6 +116,7 @@ func (p *planner) loadFilter() {
 		return
 	}
 	n := len(p.in.Filter) / 8
+	p.Group("privilege")
 	p.Do("load the seccomp filter, %d instructions", n)
 	code := p.Bytes(p.in.Filter, "filter")
 	fprog := p.Words("fprog", uint64(n), code.Pointer())
@@ -121,7 +139,7 @@ func (p *planner) becomeUser() {
 	p.Call("setresuid", linux.SysSetresuid, uid, uid, uid)
 }
 
-func (p *planner) setCapabilities(effective, permitted, inheritable, ambient uint64) {
+func (p *planner) setCapabilities(effective, permitted, inheritable uint64) {
 	p.Do("set capabilities")
 	le := binary.LittleEndian
 	header := le.AppendUint32(le.AppendUint32(nil, linux.LinuxCapVersion3), 0)
@@ -132,6 +150,9 @@ func (p *planner) setCapabilities(effective, permitted, inheritable, ambient uin
 		}
 	}
 	p.Call("capset", linux.SysCapset, p.Buffer("caphdr", header).At(0), p.Bytes(data, "sets"))
+}
+
+func (p *planner) raiseAmbient(ambient uint64) {
 	if ambient == 0 {
 		return
 	}

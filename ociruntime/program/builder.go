@@ -118,7 +118,9 @@ type Builder struct {
 
 // NewBuilder returns an empty program.
 func NewBuilder() *Builder {
-	return &Builder{data: make([]byte, headSize), known: map[string]uint64{}}
+	b := &Builder{data: make([]byte, headSize), known: map[string]uint64{}}
+	binary.LittleEndian.PutUint64(b.data[headVerdict:], VerdictFD)
+	return b
 }
 
 // Group names the steps that follow; Do names the work within it.
@@ -201,8 +203,18 @@ func (b *Builder) Slot(name string) Slot {
 	return Slot{addr: buf.addr, name: name}
 }
 
+// ReportChild sends the child's pid as a verdict of its own, which ends nothing.
+func (b *Builder) ReportChild() {
+	// The words before it are zero: no step has failed.
+	b.Call("write", syscall.SYS_WRITE, b.Verdict().Value(), Arg{constant: DataBase + headErrno, text: "&child"}, Int(16))
+}
+
 // Child is the slot of the pid that is killed when a step fails.
 func (b *Builder) Child() Slot { return Slot{addr: DataBase + headChild, name: "child"} }
+
+// Verdict is the slot of the file descriptor to which a failed step is
+// reported: VerdictFD at the start.
+func (b *Builder) Verdict() Slot { return Slot{addr: DataBase + headVerdict, name: "verdict"} }
 
 // Call adds a system call. name is the system call's, number its number.
 func (b *Builder) Call(name string, number int, args ...Arg) *Step {

@@ -23,8 +23,9 @@ const (
 	headFailed  = 8  // verdict: address of the failed step
 	headErrno   = 16 // verdict: its errno
 	headChild   = 24 // pid to kill on failure, 0 for none
-	headScratch = 32 // results nobody wants
-	headSize    = 40
+	headVerdict = 32 // file descriptor to which a failed step is reported
+	headScratch = 40 // results nobody wants
+	headSize    = 48
 )
 
 // A step as the interpreter reads it: number int32, mask uint32, result
@@ -37,7 +38,8 @@ const (
 	opDecimal = -2
 )
 
-// VerdictFD is the file descriptor to which a failed step is reported.
+// VerdictFD is the file descriptor to which a failed step is reported, until a
+// step puts another number into Builder.Verdict.
 const VerdictFD = 3
 
 // MaxTolerated is how many errnos a step can tolerate.

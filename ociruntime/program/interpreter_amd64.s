@@ -78,11 +78,11 @@ failed:
 	CMPW CX, 70(BX)
 	JEQ  store
 
-	// write(VerdictFD, {step, errno}, 16); kill the child; exit
+	// write(verdict's descriptor, {step, errno}, 16); kill the child; exit
 	MOVQ  BX, 8(R12)
 	MOVQ  CX, 16(R12)
 	MOVL  $1, AX
-	MOVL  $3, DI
+	MOVQ  32(R12), DI
 	LEAQ  8(R12), SI
 	MOVL  $16, DX
 	SYSCALL

@@ -76,10 +76,10 @@ failed:
 	CMP   R9, R10
 	BEQ   store
 
-	// write(VerdictFD, {step, errno}, 16); kill the child; exit
+	// write(verdict's descriptor, {step, errno}, 16); kill the child; exit
 	MOVD R19, 8(R21)
 	MOVD R9, 16(R21)
-	MOVZ $3, R0
+	MOVD 32(R21), R0
 	ADD  $8, R21, R1
 	MOVZ $16, R2
 	MOVZ $64, R8

@@ -1,0 +1,127 @@
+package plan
+
+import (
+	"strings"
+	"syscall"
+
+	"berth/internal/linux"
+	"berth/ociruntime/program"
+)
+
+// initRecord is what the builder writes for who finds the container later, see
+// InitRecord. The time is that of CLOCK_BOOTTIME, when the init was there: a
+// process of that number that began later is another.
+const initRecord = `{"pid":          ,"seconds":            ,"nanoseconds":          }` + "\n"
+
+// InitFile is the name of the builder's record in the run directory.
+const InitFile = "init"
+
+// InitRecord is the content of InitFile.
+type InitRecord struct {
+	Pid         int   `json:"pid"`
+	Seconds     int64 `json:"seconds"`
+	Nanoseconds int64 `json:"nanoseconds"`
+}
+
+// recordInit tells the caller the init's pid and, for a container, everybody.
+func (p *planner) recordInit() {
+	p.ReportChild()
+	if p.exec {
+		return
+	}
+	rec, now := p.Buffer("init-record", []byte(initRecord)), p.Words("now", 0, 0)
+	end := func(field string) program.Arg { return rec.At(fieldEnd(initRecord, field)) }
+	p.Call("clock_gettime", linux.SysClockGettime, program.Flags(linux.ClockBoottime, "CLOCK_BOOTTIME"), now.At(0))
+	p.Decimal(p.Child().Value(), end("pid"))
+	p.Decimal(now.Slot(0).Value(), end("seconds"))
+	p.Decimal(now.Slot(8).Value(), end("nanoseconds"))
+	p.writeRecord(InitFile, rec, len(initRecord))
+}
+
+// awaitHooks lets the caller run hooks while the init stands still.
+func (p *planner) awaitHooks() {
+	p.Group("hooks")
+	p.Do("wait for hooks")
+	ran := p.Label("hooks ran")
+	n := p.Slot("hooks")
+	p.Call("write", syscall.SYS_WRITE, program.Int(FDHooks), p.one, program.Int(1))
+	p.Call("read", syscall.SYS_READ, program.Int(FDHooks), p.word.At(0), program.Int(1)).To(n)
+	p.IfEqual(n.Value(), program.Int(1), ran)
+	p.Call("exit_group", syscall.SYS_EXIT_GROUP, program.Int(1)) // the caller is gone
+	p.Place(ran)
+}
+
+// preserveFiles gives the command the files that the caller wants it to have.
+func (p *planner) preserveFiles() {
+	n := p.in.Preserved()
+	if n == 0 {
+		return
+	}
+	p.Do("give the command %d more files", n)
+	cloexec := program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC")
+	p.Call("dup3", linux.SysDup3, program.Int(FDVerdict), program.Int(p.fixed(fdVerdict)), cloexec).To(p.Verdict())
+	if p.in.Handover.Wait {
+		p.Call("dup3", linux.SysDup3, program.Int(FDStart), program.Int(p.fixed(fdStart)), cloexec)
+		p.Call("dup3", linux.SysDup3, program.Int(FDStarted), program.Int(p.fixed(fdStarted)), cloexec)
+	}
+	for i := range n {
+		p.Call("dup3", linux.SysDup3, program.Int(p.firstPreserved()+i), program.Int(FDVerdict+i), program.Int(0))
+	}
+}
+
+// firstPreserved is where the files for the command are at the start.
+func (p *planner) firstPreserved() int {
+	n := FDFirstJoin + len(p.in.Joins) + len(Joined(p.in.Spec))
+	if p.exec {
+		n = p.execInit() + 1
+	}
+	return n
+}
+
+// waitForStart holds the init until it is told to run the command. By then it
+// has let go of all that it needs no more. Nothing but execve and what a filter
+// leaves to do comes after.
+func (p *planner) waitForStart() {
+	h := p.in.Handover
+	if h == nil || !h.Wait {
+		return
+	}
+	p.Group("exec")
+	p.Do("let go of the files of the making")
+	verdict, start, started := FDVerdict, FDStart, FDStarted
+	closeRange := func(first, last int) {
+		p.Call("close_range", linux.SysCloseRange, program.Int(first), program.Flags(uint64(uint32(last)), itoa(last)), program.Int(0))
+	}
+	if n := h.Preserve; n > 0 {
+		verdict, start, started = p.fixed(fdVerdict), p.fixed(fdStart), p.fixed(fdStarted)
+		closeRange(FDVerdict+n, verdict-1)
+	} else {
+		closeRange(FDRunDir, FDRunDir)
+	}
+	closeRange(started+1, -1)
+	p.Do("wait for start")
+	p.Call("dup3", linux.SysDup3, program.Int(started), program.Int(verdict), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+	p.Place(p.waiting)
+	p.Call("close", syscall.SYS_CLOSE, program.Int(started))
+	p.Call("read", syscall.SYS_READ, program.Int(start), p.word.At(0), program.Int(1))
+}
+
+// sendConsole hands the terminal's master to the caller's socket (unix(7),
+// SCM_RIGHTS), as runc does. master is filled with its number.
+func (p *planner) sendConsole(master program.Slot) {
+	p.Do("send the terminal to the console socket")
+	name := p.Bytes([]byte("/dev/pts/ptmx"), "/dev/pts/ptmx")
+	const cmsgLen = 16 + 4 // struct cmsghdr and a descriptor
+	control := p.Words("control", cmsgLen, linux.SolSocket|linux.ScmRights<<32, 0)
+	p.Call("dup3", linux.SysDup3, master.Value(), program.Int(FDStdin), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC")).To(control.Slot(16))
+	iov := p.Words("iov", name.Pointer(), uint64(len("/dev/pts/ptmx")))
+	// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags.
+	msg := p.Words("msghdr", 0, 0, iov.Pointer(0), 1, control.Pointer(0), 24, 0)
+	p.Call("sendmsg", syscall.SYS_SENDMSG, program.Int(FDConsole), msg.At(0), program.Int(0))
+}
+
+// fieldEnd is where the value of a field of a record ends.
+func fieldEnd(record, field string) int {
+	i := strings.Index(record, `"`+field+`":`)
+	return i + strings.IndexAny(record[i:], ",}")
+}

@@ -1,0 +1,101 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"syscall"
+
+	"berth/internal/linux"
+	"berth/ociruntime/program"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// hasNew says whether the spec asks for a new namespace of a kind.
+func (p *planner) hasNew(kind specs.LinuxNamespaceType) bool {
+	return p.has(kind) && p.joined(kind) == nil
+}
+
+// joined returns the file of a namespace that exists already, or nil.
+func (p *planner) joined(kind specs.LinuxNamespaceType) *program.Arg {
+	for i, n := range Joined(p.in.Spec) {
+		if n.Type == kind {
+			fd := program.Flags(uint64(FDFirstJoin+len(p.in.Joins)+i), "#"+string(kind))
+			return &fd
+		}
+	}
+	return nil
+}
+
+// enterJoined takes the keeper into the namespaces that exist already, so that
+// the init is born in them: it could not enter them from a user namespace of its own.
+// The keeper works on with files and on mounts, which they do not change.
+func (p *planner) enterJoined() {
+	for _, n := range Joined(p.in.Spec) {
+		if n.Type == specs.UserNamespace {
+			continue // it would take the host's privileges away
+		}
+		p.Do("enter the %s namespace %s", n.Type, n.Path)
+		p.Remedy("it must be a namespace of type %s", n.Type)
+		p.Call("setns", linux.SysSetns, *p.joined(n.Type), program.Flags(enterFlags[n.Type], string(n.Type)))
+	}
+}
+
+// cloneInUser clones the init in a user namespace that exists already. A
+// process in between enters it: it shares the keeper's memory and files and
+// holds it up (vfork(2)), and its child is the keeper's.
+func (p *planner) cloneInUser(userns program.Arg, flags uint64, what string) {
+	p.Do("clone a process that enters the user namespace")
+	between, enter, done := p.Slot("between"), p.Label("enter the user namespace"), p.Label("go on")
+	share, exitSignal := uint64(linux.CloneVM|linux.CloneVfork|linux.CloneFiles), uint64(syscall.SIGCHLD)
+	if p.in.Handover != nil {
+		share, exitSignal = share|linux.CloneParent, 0
+	}
+	args := p.Words("clone", share, 0, 0, 0, exitSignal, 0, 0, 0, 0, 0, 0)
+	p.Call("clone3", linux.SysClone3, args.At(0), program.Flags(88, "88: same memory and files")).To(between)
+	p.IfEqual(between.Value(), program.Int(0), enter)
+	if p.in.Handover == nil {
+		p.Call("waitid", linux.SysWaitid, program.Flags(linux.PPid, "P_PID"), between.Value(), program.Int(0), program.Flags(linux.WExited, "WEXITED"), program.Int(0))
+	}
+	p.Goto(done)
+	p.Place(enter)
+	p.Do("enter the user namespace")
+	p.Call("setns", linux.SysSetns, userns, program.Flags(linux.CloneNewuser, "CLONE_NEWUSER"))
+	p.Do("clone init")
+	p.cloneNow(flags|linux.CloneParent, what)
+	p.IfEqual(p.Child().Value(), program.Int(0), p.initLabel)
+	p.Call("exit", syscall.SYS_EXIT, program.Int(0))
+	p.Place(done)
+	failed, there := p.Label("no init"), p.Label("init is there")
+	p.IfEqual(p.Child().Value(), program.Int(0), failed)
+	p.Goto(there)
+	p.Place(failed) // the one in between has said why
+	p.Call("exit_group", syscall.SYS_EXIT_GROUP, program.Int(1))
+	p.Place(there)
+}
+
+// newTime makes a time namespace with its offsets (time_namespaces(7)): they
+// can be set only while no process is in it, and the keeper's children are born in it.
+func (p *planner) newTime() {
+	if !p.hasNew(specs.TimeNamespace) {
+		return
+	}
+	p.Do("new time namespace")
+	p.Call("unshare", linux.SysUnshare, program.Flags(linux.CloneNewtime, "CLONE_NEWTIME"))
+	var text strings.Builder
+	for _, clock := range slices.Sorted(maps.Keys(p.in.Spec.Linux.TimeOffsets)) {
+		o := p.in.Spec.Linux.TimeOffsets[clock]
+		fmt.Fprintf(&text, "%s %d %d\n", clock, o.Secs, o.Nanosecs)
+	}
+	if text.Len() == 0 {
+		return
+	}
+	p.Do("set the clocks of the time namespace")
+	p.Remedy("linux.timeOffsets takes monotonic and boottime, not before the host's start")
+	fd := p.Slot("timens")
+	p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), p.String("/proc/self/timens_offsets"), program.Flags(syscall.O_WRONLY|syscall.O_CLOEXEC, "O_WRONLY"), program.Int(0)).To(fd)
+	p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text.String()), "offsets"), program.Int(text.Len()))
+	p.Call("close", syscall.SYS_CLOSE, fd.Value())
+}
