@@ -7,6 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Memfd returns an empty file in memory (memfd_create(2)).
+func Memfd(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	return os.NewFile(uintptr(fd), "memfd:"+name), nil
+}
+
 // SealedMemfd returns an executable file in memory whose content can never
 // change again (memfd_create(2), F_ADD_SEALS). MFD_EXEC is Linux 6.3; older
 // kernels make every memfd executable.

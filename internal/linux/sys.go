@@ -42,6 +42,7 @@ const (
 	SysSethostname  = unix.SYS_SETHOSTNAME
 	SysUmask        = unix.SYS_UMASK
 	SysMunmap       = unix.SYS_MUNMAP
+	SysFaccessat2   = unix.SYS_FACCESSAT2
 )
 
 // Flags and values of those calls, named as in their man pages.
@@ -50,6 +51,8 @@ const (
 	AtEmptyPath        = unix.AT_EMPTY_PATH
 	AtRecursive        = unix.AT_RECURSIVE
 	AtSymlinkNofollow  = unix.AT_SYMLINK_NOFOLLOW
+	AtEaccess          = unix.AT_EACCESS
+	XOk                = unix.X_OK
 	OpenTreeClone      = unix.OPEN_TREE_CLONE
 	OpenTreeCloexec    = unix.OPEN_TREE_CLOEXEC
 	MoveMountFEmpty    = unix.MOVE_MOUNT_F_EMPTY_PATH

@@ -30,3 +30,23 @@ func Load(dir string) (*specs.Spec, error) {
 	}
 	return &s, nil
 }
+
+// Parse checks the content of a config.json. Paths in it stay as they are.
+func Parse(config []byte) (*specs.Spec, error) {
+	var s specs.Spec
+	if err := json.Unmarshal(config, &s); err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+// RootPath is where a spec's root is: relative to the bundle if it is not absolute.
+func RootPath(s *specs.Spec, bundle string) string {
+	if s.Root == nil || filepath.IsAbs(s.Root.Path) {
+		if s.Root == nil {
+			return ""
+		}
+		return s.Root.Path
+	}
+	return filepath.Join(bundle, s.Root.Path)
+}

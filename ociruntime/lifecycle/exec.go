@@ -7,6 +7,7 @@ import (
 	"runtime"
 
 	"berth/internal/linux"
+	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -46,7 +47,8 @@ func (c *Container) Exec(ctx context.Context, a ExecArgs) (*Process, error) {
 	}
 	var extra []*os.File
 	if c.cgroup != nil {
-		joins, err := openJoins(c.cgroup, &in)
+		facts.DescribeJoins(c.cgroup, &in)
+		joins, err := facts.OpenJoins(c.cgroup)
 		if err != nil {
 			return nil, err
 		}

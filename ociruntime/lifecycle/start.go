@@ -11,6 +11,7 @@ import (
 	"berth/internal/cleanup"
 	"berth/internal/linux"
 	"berth/ociruntime/cgroups"
+	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
 )
@@ -35,7 +36,8 @@ func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
 			late := context.WithoutCancel(ctx)
 			return errors.Join(c.cgroup.Kill(late), c.cgroup.Delete(late))
 		})
-		if joins, err = openJoins(c.cgroup, &in); err != nil {
+		facts.DescribeJoins(c.cgroup, &in)
+		if joins, err = facts.OpenJoins(c.cgroup); err != nil {
 			return nil, err
 		}
 	}
@@ -67,7 +69,7 @@ func (r *Runtime) Explain(a Args) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		describeJoins(layout.At(path), &in)
+		facts.DescribeJoins(layout.At(path), &in)
 	}
 	prog, err := plan.Build(in)
 	if err != nil {
@@ -80,10 +82,13 @@ func (r *Runtime) Explain(a Args) (string, error) {
 func (r *Runtime) input(a Args) (plan.Input, error) {
 	in := plan.Input{
 		Spec: a.Spec, Rootfs: a.Rootfs, Width: a.ConsoleWidth, Height: a.ConsoleHeight,
-		NotDir: map[string]bool{}, LastCap: r.lastCap, AttachedLayers: !r.detachedLayers,
+		LastCap: r.lastCap, AttachedLayers: !r.detachedLayers,
 	}
 	if a.Spec.Process == nil || a.Spec.Linux == nil {
 		return in, fmt.Errorf("the spec of container %s has no process or no linux section", a.ID)
+	}
+	if joined := plan.Joined(a.Spec); len(joined) > 0 {
+		return in, fmt.Errorf("namespace %s by path %s is not supported: only new namespaces are", joined[0].Type, joined[0].Path)
 	}
 	if s := a.Spec.Linux.Seccomp; s != nil {
 		f, err := r.filters.Compile(s, runtime.GOARCH)
@@ -92,53 +97,9 @@ func (r *Runtime) input(a Args) (plan.Input, error) {
 		}
 		in.Filter, in.FilterFlags = f.Bytes(), uint64(f.Flags)
 	}
-	for _, m := range a.Spec.Mounts {
-		if m.Source == "" || m.Source[0] != '/' {
-			continue
-		}
-		switch st, err := os.Stat(m.Source); {
-		case err != nil:
-			return in, fmt.Errorf("bind %s at %s: %w", m.Source, m.Destination, err)
-		case !st.IsDir():
-			in.NotDir[m.Source] = true
-		}
-	}
-	return in, nil
-}
-
-// openJoins opens the doors of the cgroup and describes them in the input.
-func openJoins(cg *cgroups.Cgroup, in *plan.Input) (_ []*os.File, err error) {
-	var files []*os.File
-	defer func() {
-		if err != nil {
-			for _, f := range files {
-				_ = f.Close() // nothing was written
-			}
-		}
-	}()
-	for _, j := range cg.Joins() {
-		open := func() (*os.File, error) { return os.OpenFile(j.Path, os.O_WRONLY, 0) }
-		if j.Clone {
-			open = func() (*os.File, error) { return linux.OpenPath(j.Path) }
-		}
-		f, err := open()
-		if err != nil {
-			return nil, fmt.Errorf("open cgroup: %w", err)
-		}
-		files = append(files, f)
-	}
-	describeJoins(cg, in)
-	return files, nil
-}
-
-func describeJoins(cg *cgroups.Cgroup, in *plan.Input) {
-	for _, j := range cg.Joins() {
-		in.Joins = append(in.Joins, j.Name)
-		in.IntoCgroup = in.IntoCgroup || j.Clone
-	}
-	for _, d := range cg.Dirs() {
-		in.CgroupDirs = append(in.CgroupDirs, plan.CgroupDir{Name: d.Name, Path: d.Path})
-	}
+	var err error
+	in.NotDir, err = facts.Sources(a.Spec)
+	return in, err
 }
 
 // keeperName is a keeper's argv[0]; argv[1] is the container's or exec's id.

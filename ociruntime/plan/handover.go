@@ -86,7 +86,7 @@ func (p *planner) waitForStart() {
 	if h == nil || !h.Wait {
 		return
 	}
-	p.Group("exec")
+	p.findCommand()
 	p.Do("let go of the files of the making")
 	verdict, start, started := FDVerdict, FDStart, FDStarted
 	closeRange := func(first, last int) {
@@ -101,7 +101,7 @@ func (p *planner) waitForStart() {
 	closeRange(started+1, -1)
 	p.Do("wait for start")
 	p.Call("dup3", linux.SysDup3, program.Int(started), program.Int(verdict), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
-	p.Place(p.waiting)
+	p.Later(p.Label("waiting"))
 	p.Call("close", syscall.SYS_CLOSE, program.Int(started))
 	p.Call("read", syscall.SYS_READ, program.Int(start), p.word.At(0), program.Int(1))
 }

@@ -87,6 +87,8 @@ type Input struct {
 	Spec *specs.Spec
 	// Rootfs is the root to mount; nil: Spec.Root.Path is bound.
 	Rootfs *linux.Overlay
+	// File is what to execute; empty: Process.Args[0], along PATH if it is a bare name.
+	File string
 	// Width and Height are the terminal's first size in cells.
 	Width, Height uint16
 	// Filter is the compiled seccomp profile in the kernel's struct
@@ -180,7 +182,6 @@ type planner struct {
 	exec      bool
 	mounts    []*mount
 	initLabel *program.Label
-	waiting   *program.Label // the steps from here on come after the start
 
 	ids, root, ready program.Slot // eventfds
 	pidfd            program.Slot
@@ -201,7 +202,7 @@ func newPlanner(in Input) (*planner, error) {
 	}
 	b := program.NewBuilder()
 	p := &planner{
-		Builder: b, in: in, initLabel: b.Label("init"), waiting: b.Label("waiting"),
+		Builder: b, in: in, initLabel: b.Label("init"),
 		ids: b.Slot("ids"), root: b.Slot("root-ready"), ready: b.Slot("ready"),
 		pidfd: b.Slot("pidfd"),
 		word:  b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),

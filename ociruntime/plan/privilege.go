@@ -65,7 +65,9 @@ func (p *planner) privileges() {
 		loader = 1 << slices.Index(capabilities, "CAP_SYS_ADMIN")
 	}
 	p.setCapabilities(effective|loader, permitted|loader, inheritable)
-	p.raiseAmbient(ambient)
+	// The kernel raises only what is in both other sets (capabilities(7)), and the
+	// spec wants what cannot be granted left out.
+	p.raiseAmbient(ambient & permitted & inheritable)
 	if p.in.Handover == nil {
 		p.dieWithKeeper()
 	} else {
@@ -178,7 +180,7 @@ func (p *planner) execute() {
 		s.Exec = true
 		return s
 	}
-	name := proc.Args[0]
+	name := p.command()
 	if strings.Contains(name, "/") || name == "" {
 		run(name)
 		return
@@ -207,6 +209,48 @@ func (p *planner) execute() {
 	p.Call("execve", syscall.SYS_EXECVE, p.String(""), argv, envp).Exec = true
 }
 
+// command is the name of what is executed.
+func (p *planner) command() string {
+	if p.in.File != "" {
+		return p.in.File
+	}
+	return p.in.Spec.Process.Args[0]
+}
+
+// findCommand fails, as execute will, if there is nothing to execute: before a
+// wait, so that whoever makes the container hears of it.
+func (p *planner) findCommand() {
+	p.Group("exec")
+	name, found := p.command(), p.Label("found the command")
+	files := []string{name}
+	if !strings.Contains(name, "/") {
+		files = searchPath(p.in.Spec.Process.Env, name)
+	}
+	look := func(file string) *program.Step {
+		p.Do("exec %s", name)
+		s := p.Call("faccessat2", linux.SysFaccessat2, program.Flags(fdcwd, "AT_FDCWD"), p.String(file), program.Flags(linux.XOk, "X_OK"), program.Flags(linux.AtEaccess, "AT_EACCESS"))
+		s.Exec = true
+		return s
+	}
+	var results []program.Slot
+	for _, file := range files {
+		r := p.Slot("found-" + file)
+		look(file).Tolerate(enoent, enotdir, eacces).To(r)
+		p.IfEqual(r.Value(), program.Int(0), found)
+		results = append(results, r)
+	}
+	for i, file := range files {
+		denied, next := p.Label("denied "+file), p.Label("next to "+file)
+		p.IfEqual(results[i].Value(), program.Errno(eacces), denied)
+		p.Goto(next)
+		p.Place(denied)
+		look(file)
+		p.Place(next)
+	}
+	look("")
+	p.Place(found)
+}
+
 // searchPath lists where a command may be. An empty element of PATH is the
 // working directory; without PATH there is nowhere to look.
 func searchPath(env []string, name string) []string {
@@ -226,3 +270,6 @@ func searchPath(env []string, name string) []string {
 	}
 	return files
 }
+
+// Capabilities are the names of all capabilities, in the order of their numbers.
+func Capabilities() []string { return slices.Clone(capabilities) }

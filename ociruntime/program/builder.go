@@ -113,6 +113,7 @@ type Builder struct {
 	data  []byte
 	known map[string]uint64
 	used  []*Label
+	later *Label
 	err   error
 }
 
@@ -245,6 +246,13 @@ func (b *Builder) Label(name string) *Label { return &Label{b: b, step: -1, name
 
 // Place puts l before the next step.
 func (b *Builder) Place(l *Label) { l.step = len(b.steps) }
+
+// Later places l, and says that the steps from there on have a verdict of their
+// own: Program.Later names them.
+func (b *Builder) Later(l *Label) {
+	b.Place(l)
+	b.later = l
+}
 
 // IfEqual continues at l if x and y are equal.
 func (b *Builder) IfEqual(x, y Arg, l *Label) {

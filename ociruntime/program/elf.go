@@ -14,6 +14,7 @@ const pageSize = 4096
 type Program struct {
 	steps []*Step
 	base  uint64 // address of the first step
+	later int    // first step after the wait for start
 	image []byte
 }
 
@@ -44,7 +45,11 @@ func (b *Builder) Assemble() (*Program, error) {
 	for i, s := range b.steps {
 		s.encode(text[off+i*stepSize:])
 	}
-	return &Program{steps: b.steps, base: b.stepsBase(), image: link(interpreterCode(), b.data, text)}, nil
+	later := len(b.steps)
+	if b.later != nil {
+		later = b.later.step
+	}
+	return &Program{steps: b.steps, base: b.stepsBase(), later: later, image: link(interpreterCode(), b.data, text)}, nil
 }
 
 // link writes the ELF file: four program headers, then each segment at a page.

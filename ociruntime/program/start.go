@@ -69,21 +69,100 @@ func (p *Program) Start(argv []string, files []*os.File) (_ *Started, err error)
 func (s *Started) GiveUp() { _ = s.verdict.SetReadDeadline(time.Unix(1, 0)) } // it may be closed
 
 // Verdict waits until the verdict pipe closes, which is when the last process
-// of the program has executed the user's command or ended. A step that failed
+// of the program has executed the user's command, has let go of it, or ended. A step that failed
 // is a *Failure.
 func (s *Started) Verdict() error {
 	defer s.verdict.Close()
-	var msg [16]byte
-	switch _, err := io.ReadFull(s.verdict, msg[:]); {
-	case errors.Is(err, io.EOF):
-		return nil
-	case err != nil:
+	for {
+		msg, err := s.read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if msg.address != 0 {
+			return s.program.failure(msg)
+		}
+	}
+}
+
+// Child waits for the pid that ReportChild sends. A step that failed before is a *Failure.
+func (s *Started) Child() (int, error) {
+	msg, err := s.read()
+	if errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("read the verdict: the program ended before its child began")
+	}
+	if err != nil {
+		return 0, err
+	}
+	if msg.address != 0 {
+		return 0, s.program.failure(msg)
+	}
+	return int(msg.word), nil
+}
+
+// message is what a program writes to the verdict pipe: the address of a failed
+// step and its errno, or 0 and the child's pid.
+type message struct{ address, word uint64 }
+
+const messageSize = 16
+
+func (s *Started) read() (message, error) {
+	var b [messageSize]byte
+	if _, err := io.ReadFull(s.verdict, b[:]); err != nil {
+		if errors.Is(err, io.EOF) {
+			return message{}, err
+		}
+		return message{}, fmt.Errorf("read the verdict: %w", err)
+	}
+	return decode(b[:]), nil
+}
+
+func decode(b []byte) message {
+	return message{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+}
+
+func (p *Program) failure(m message) error {
+	i := int(m.address-p.base) / stepSize
+	if m.address < p.base || i >= len(p.steps) {
+		return fmt.Errorf("the verdict names no step: address %#x", m.address)
+	}
+	return &Failure{Step: p.steps[i], Errno: syscall.Errno(m.word)}
+}
+
+// Later names a step for who reads a verdict and does not have the program.
+type Later struct {
+	Address uint64 `json:"address"`
+	Name    string `json:"name"`
+	Remedy  string `json:"remedy,omitempty"`
+	Exec    bool   `json:"exec,omitempty"`
+}
+
+// Later lists the steps from the label of Builder.Later on; none without one.
+func (p *Program) Later() []Later {
+	var all []Later
+	for i := p.later; i < len(p.steps); i++ {
+		s := p.steps[i]
+		all = append(all, Later{p.base + uint64(i*stepSize), s.Name, s.Remedy, s.Exec})
+	}
+	return all
+}
+
+// LaterVerdict is Verdict for who has opened the file that took the verdict's place.
+func LaterVerdict(r io.Reader, steps []Later) error {
+	b := make([]byte, messageSize)
+	if _, err := io.ReadFull(r, b); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		return fmt.Errorf("read the verdict: %w", err)
 	}
-	addr := binary.LittleEndian.Uint64(msg[0:])
-	i := int(addr-s.program.base) / stepSize
-	if addr < s.program.base || i >= len(s.program.steps) {
-		return fmt.Errorf("the verdict names no step: address %#x", addr)
+	m := decode(b)
+	for _, s := range steps {
+		if s.Address == m.address {
+			return &Failure{Step: &Step{Name: s.Name, Remedy: s.Remedy, Exec: s.Exec}, Errno: syscall.Errno(m.word)}
+		}
 	}
-	return &Failure{Step: s.program.steps[i], Errno: syscall.Errno(binary.LittleEndian.Uint64(msg[8:]))}
+	return fmt.Errorf("the verdict names no step: address %#x", m.address)
 }

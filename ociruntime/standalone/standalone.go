@@ -9,12 +9,10 @@
 package standalone
 
 import (
-	"context"
-	"errors"
-	"syscall"
 	"time"
 
-	"berth/ociruntime/cgroups"
+	"berth/internal/linux"
+	"berth/ociruntime/state"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -25,16 +23,16 @@ type Options struct {
 	Root string
 	// SystemdCgroup: linux.cgroupsPath is "slice:prefix:name" and systemd makes the cgroup.
 	SystemdCgroup bool
+	// Warn takes what the user should know and what ends nothing. It may be nil.
+	Warn func(text string)
 }
 
 // Runtime runs the commands. It is safe for concurrent use, by several
 // processes too.
 type Runtime struct {
 	Options
+	store state.Store
 }
-
-// Open returns the runtime of a state directory, which need not exist yet.
-func Open(o Options) (*Runtime, error) { return &Runtime{o}, nil }
 
 // ProcessArgs are what a container's first process and an exec have in common.
 type ProcessArgs struct {
@@ -83,76 +81,10 @@ type State struct {
 	Owner   string    `json:"owner"`
 }
 
-var errNotYet = errors.New("not there yet")
-
-// Create makes a container and leaves it waiting for Start.
-func (r *Runtime) Create(ctx context.Context, a CreateArgs) error { return errNotYet }
-
-// Start runs the command of a created container.
-func (r *Runtime) Start(ctx context.Context, id string) error { return errNotYet }
-
-// Run is Create and Start, and unless detached also the wait for the end, with
-// signals forwarded, and Delete. code is what the command exited with, 128+n for signal n.
-func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) { return 0, errNotYet }
-
-// Exec runs a further process in a container. code is as in Run; 0 if detached.
-func (r *Runtime) Exec(ctx context.Context, id string, a ExecArgs) (code int, err error) {
-	return 0, errNotYet
-}
-
-// State describes a container; errdefs.ErrNotFound if there is none.
-func (r *Runtime) State(id string) (State, error) { return State{}, errNotYet }
-
-// Spec is what a container was made from; errdefs.ErrNotFound if there is none.
-func (r *Runtime) Spec(id string) (*specs.Spec, error) { return nil, errNotYet }
-
-// List describes all containers, sorted by id.
-func (r *Runtime) List() ([]State, error) { return nil, errNotYet }
-
-// Kill signals the container's init, or with all every process in it.
-func (r *Runtime) Kill(ctx context.Context, id string, sig syscall.Signal, all bool) error {
-	return errNotYet
-}
-
-// Delete removes a stopped container; with force a running one too, and one
-// that does not exist is no error.
-func (r *Runtime) Delete(ctx context.Context, id string, force bool) error { return errNotYet }
-
-// Pause freezes every process of a container.
-func (r *Runtime) Pause(ctx context.Context, id string) error { return errNotYet }
-
-// Resume undoes Pause.
-func (r *Runtime) Resume(ctx context.Context, id string) error { return errNotYet }
-
-// Update changes the limits that are set in res.
-func (r *Runtime) Update(ctx context.Context, id string, res *specs.LinuxResources) error {
-	return errNotYet
-}
-
-// Pids lists the processes in a container, by their ids on the host.
-func (r *Runtime) Pids(id string) ([]int, error) { return nil, errNotYet }
-
-// Cgroup is the container's control group, for its statistics. nil if it has none.
-func (r *Runtime) Cgroup(id string) (*cgroups.Cgroup, error) { return nil, errNotYet }
-
-// CheckpointArgs say how to write a container's processes to disk.
-type CheckpointArgs struct {
-	ImagePath, WorkPath, ParentPath                   string
-	LeaveRunning, TCPEstablished, ExtUnixSk, ShellJob bool
-	TCPSkipInFlight, FileLocks, PreDump, LazyPages    bool
-	AutoDedup                                         bool
-	StatusFD                                          int // -1: none
-	PageServer                                        string
-	ManageCgroups                                     string // soft, full, strict, ignore
-	EmptyNS                                           []string
-}
-
-// Checkpoint writes the container's processes to disk, with CRIU.
-func (r *Runtime) Checkpoint(ctx context.Context, id string, a CheckpointArgs) error {
-	return errNotYet
-}
-
-// Restore makes a container whose processes come from a checkpoint.
-func (r *Runtime) Restore(ctx context.Context, c CreateArgs, a CheckpointArgs) (code int, err error) {
-	return 0, errNotYet
+// Open returns the runtime of a state directory, which need not exist yet.
+func Open(o Options) (*Runtime, error) {
+	if err := linux.CheckKernel(); err != nil {
+		return nil, err
+	}
+	return &Runtime{o, state.Store{Root: o.Root}}, nil
 }

@@ -1,0 +1,249 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"berth/internal/cleanup"
+	"berth/internal/linux"
+	"berth/ociruntime/bundle"
+	"berth/ociruntime/cgroups"
+	"berth/ociruntime/facts"
+	"berth/ociruntime/plan"
+	"berth/ociruntime/program"
+	"berth/ociruntime/seccomp"
+	"berth/ociruntime/state"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// making is a container on its way.
+type making struct {
+	runtime *Runtime
+	args    CreateArgs
+	spec    *specs.Spec
+	config  []byte
+	in      plan.Input
+	prog    *program.Program
+	cgroup  *cgroups.Cgroup
+	dir     *state.Dir
+	files   inherited
+	pid     int
+	undo    cleanup.Stack
+}
+
+// Create makes a container and leaves it waiting for Start.
+func (r *Runtime) Create(ctx context.Context, a CreateArgs) error {
+	m, err := r.make(ctx, a, true)
+	if err != nil {
+		return err
+	}
+	m.files.close()
+	return m.dir.Close()
+}
+
+// make makes a container as far as it goes before its start: to the wait, or to
+// the execve of the command. Its directory comes back locked.
+func (r *Runtime) make(ctx context.Context, a CreateArgs, wait bool) (_ *making, err error) {
+	m := &making{runtime: r, args: a}
+	defer m.undo.Run(&err)
+	for _, step := range []func(context.Context) error{
+		m.read, m.plan(wait), m.intend, m.limit, m.open, m.launch, m.finish,
+	} {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("create %s: %w", a.ID, context.Cause(ctx))
+		}
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	m.undo.Release()
+	return m, nil
+}
+
+// read reads the bundle.
+func (m *making) read(context.Context) (err error) {
+	dir, err := filepath.Abs(m.args.Bundle)
+	if err != nil {
+		return err
+	}
+	m.args.Bundle = dir
+	if m.spec, err = bundle.Load(dir); err != nil {
+		return err
+	}
+	m.config, err = os.ReadFile(dir + "/config.json")
+	return err
+}
+
+// plan compiles the bundle. Nothing is made yet.
+func (m *making) plan(wait bool) func(context.Context) error {
+	return func(context.Context) (err error) {
+		s, in := m.spec, &m.in
+		if s.Process == nil {
+			return fmt.Errorf("config.json has no process: name a command")
+		}
+		if m.in, err = newInput(s, m.args.ProcessArgs); err != nil {
+			return err
+		}
+		in.Handover.Wait, in.Handover.Hooks, in.Handover.NoPivot = wait, beforeRoot(s.Hooks), m.args.NoPivot
+		if in.NotDir, err = facts.Sources(s); err != nil {
+			return err
+		}
+		if m.cgroup, err = m.runtime.cgroupAt(m.cgroupPath()); err != nil {
+			return err
+		}
+		facts.DescribeJoins(m.cgroup, in)
+		m.prog, err = plan.Build(*in)
+		return err
+	}
+}
+
+// newInput is what a container's plan and an exec's have in common.
+func newInput(s *specs.Spec, a ProcessArgs) (in plan.Input, err error) {
+	in = plan.Input{Spec: s, Handover: &plan.Handover{Preserve: a.PreserveFDs}}
+	if size := s.Process.ConsoleSize; size != nil {
+		in.Width, in.Height = uint16(size.Width), uint16(size.Height)
+	}
+	if in.LastCap, err = linux.LastCap(); err != nil {
+		return in, err
+	}
+	if s.Linux != nil && s.Linux.Seccomp != nil {
+		f, err := seccomp.Compile(s.Linux.Seccomp, runtime.GOARCH)
+		if err != nil {
+			return in, fmt.Errorf("compile the seccomp profile: %w", err)
+		}
+		in.Filter, in.FilterFlags = f.Bytes(), uint64(f.Flags)
+	}
+	return in, nil
+}
+
+// cgroupPath is where the container's cgroup is: what the spec says or, if it
+// says nothing, a group of its own name.
+func (m *making) cgroupPath() string {
+	path := ""
+	if m.spec.Linux != nil {
+		path = m.spec.Linux.CgroupsPath
+	}
+	switch {
+	case path == "":
+		return "/" + m.args.ID
+	case !filepath.IsAbs(path):
+		return "/" + path
+	}
+	return filepath.Clean(path)
+}
+
+// cgroupAt names a cgroup; nothing is made.
+func (r *Runtime) cgroupAt(path string) (*cgroups.Cgroup, error) {
+	layout, err := cgroups.Detect()
+	if err != nil {
+		return nil, err
+	}
+	return layout.At(path), nil
+}
+
+// intend writes down what will be made, before it is.
+func (m *making) intend(context.Context) (err error) {
+	m.dir, err = m.runtime.store.Create(state.Record{
+		ID: m.args.ID, Bundle: m.args.Bundle, Created: time.Now().UTC(), Owner: os.Getuid(),
+		Cgroup: m.cgroup.Path(), Systemd: m.runtime.SystemdCgroup, Later: m.prog.Later(),
+	}, m.config, m.in.Handover.Wait)
+	if err != nil {
+		return err
+	}
+	m.undo.Add(func() error { return errors.Join(m.dir.Remove(), m.dir.Close()) })
+	return nil
+}
+
+// limit makes the cgroup.
+func (m *making) limit(ctx context.Context) error {
+	var res *specs.LinuxResources
+	if m.spec.Linux != nil {
+		res = m.spec.Linux.Resources
+	}
+	if _, err := cgroups.Create(ctx, m.cgroup.Path(), res); err != nil {
+		return err
+	}
+	m.undo.Add(func() error {
+		late := context.WithoutCancel(ctx)
+		return errors.Join(m.cgroup.Kill(late), m.cgroup.Delete(late))
+	})
+	return nil
+}
+
+// open opens the files that the builder and the init start with.
+func (m *making) open(context.Context) (err error) {
+	f := &m.files
+	m.undo.Add(func() error { f.close(); return nil })
+	f.standard(m.spec.Process.Terminal)
+	f.list[plan.FDRunDir] = m.dir.File()
+	if m.in.Handover.Wait {
+		start, started, err := m.dir.Fifos()
+		if err != nil {
+			return err
+		}
+		f.list[plan.FDStart], f.list[plan.FDStarted] = f.own(start), f.own(started)
+	}
+	if err := f.console(m.spec.Process.Terminal, m.args.ConsoleSocket); err != nil {
+		return err
+	}
+	if m.in.Handover.Hooks {
+		ours, theirs, err := linux.Socketpair()
+		if err != nil {
+			return err
+		}
+		f.hooks, f.list[plan.FDHooks] = ours, f.own(theirs)
+	}
+	joins, err := facts.OpenJoins(m.cgroup)
+	if err != nil {
+		return err
+	}
+	f.add(joins)
+	joined, err := facts.OpenNamespaces(m.spec)
+	if err != nil {
+		return err
+	}
+	f.add(joined)
+	return f.preserve(m.args.PreserveFDs)
+}
+
+// launch starts the builder and waits until the init has come as far as it goes.
+func (m *making) launch(ctx context.Context) (err error) {
+	m.pid, err = launch(ctx, m.prog, &m.files, func(pid int) error {
+		if !m.in.Handover.Hooks {
+			return nil
+		}
+		return m.runHooks(ctx, pid)
+	})
+	return explain(err, m.spec.Process)
+}
+
+// finish publishes the pid.
+func (m *making) finish(context.Context) error {
+	if m.in.Handover.Wait {
+		if err := m.dir.Finished(); err != nil {
+			return err
+		}
+	}
+	return writePid(m.args.PidFile, m.pid)
+}
+
+// writePid writes a pid file, whole or not at all.
+func writePid(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	fresh := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := os.WriteFile(fresh, fmt.Append(nil, pid), 0o666); err != nil {
+		return fmt.Errorf("write the pid file: %w", err)
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return fmt.Errorf("write the pid file: %w", errors.Join(err, os.Remove(fresh)))
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"berth/internal/fault"
+	"berth/ociruntime/cgroups"
+	"berth/ociruntime/facts"
+	"berth/ociruntime/plan"
+	"berth/ociruntime/state"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Exec runs a further process in a container. code is as in Run; 0 if detached.
+func (r *Runtime) Exec(ctx context.Context, id string, a ExecArgs) (code int, err error) {
+	if a.Process == nil {
+		return 0, fault.Errorf(errdefs.ErrInvalidArgument, "exec in %s: there is no process: name a command", id)
+	}
+	d, err := r.store.Open(id)
+	if err != nil {
+		return 0, err
+	}
+	rec, spec, err := r.recall(d)
+	if err != nil {
+		return 0, errors.Join(err, d.Close())
+	}
+	files := &inherited{}
+	defer files.close()
+	pid, err := r.enter(ctx, d, rec, spec, a, files)
+	if err = errors.Join(err, d.Close()); err != nil {
+		return 0, err
+	}
+	if err := writePid(a.PidFile, pid); err != nil || a.Detach {
+		return 0, err
+	}
+	return attend(ctx, pid, files)
+}
+
+// recall reads what is written of a container.
+func (r *Runtime) recall(d *state.Dir) (rec state.Record, spec *specs.Spec, err error) {
+	if rec, err = d.Record(); err != nil {
+		return rec, nil, err
+	}
+	spec, err = load(d)
+	return rec, spec, err
+}
+
+// enter starts the process of an exec.
+func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spec *specs.Spec, a ExecArgs, files *inherited) (int, error) {
+	cg, err := r.cgroupAt(rec.Cgroup)
+	if err != nil {
+		return 0, err
+	}
+	pidfd, in, err := d.OpenInit()
+	if errors.Is(err, os.ErrProcessDone) || err == nil && in.Status == specs.StateCreating {
+		if pidfd != nil {
+			_ = pidfd.Close() // nothing was written
+		}
+		return 0, fault.Errorf(errdefs.ErrFailedPrecondition, "exec in container %s: it is %s, not running", rec.ID, in.Status)
+	}
+	if err != nil {
+		return 0, err
+	}
+	files.own(pidfd)
+	if err := mayEnter(cg, rec.ID, a.IgnorePaused); err != nil {
+		return 0, err
+	}
+	// What an exec has in common with its container, and its own process.
+	both := &specs.Spec{Process: a.Process, Linux: &specs.Linux{
+		Namespaces: spec.Linux.Namespaces, UIDMappings: spec.Linux.UIDMappings, GIDMappings: spec.Linux.GIDMappings, Seccomp: spec.Linux.Seccomp,
+	}}
+	input, err := newInput(both, a.ProcessArgs)
+	if err != nil {
+		return 0, err
+	}
+	facts.DescribeJoins(cg, &input)
+	prog, err := plan.BuildExec(input)
+	if err != nil {
+		return 0, err
+	}
+	files.standard(a.Process.Terminal)
+	if err := files.console(a.Process.Terminal, a.ConsoleSocket); err != nil {
+		return 0, err
+	}
+	joins, err := facts.OpenJoins(cg)
+	if err != nil {
+		return 0, err
+	}
+	files.add(joins)
+	files.list = append(files.list, pidfd)
+	if err := files.preserve(a.PreserveFDs); err != nil {
+		return 0, err
+	}
+	pid, err := launch(ctx, prog, files, func(int) error { return nil })
+	if err != nil {
+		return 0, fmt.Errorf("exec in container %s: %w", rec.ID, explain(err, a.Process))
+	}
+	return pid, nil
+}
+
+// mayEnter refuses a paused container: what runs there would stand still too.
+func mayEnter(cg *cgroups.Cgroup, id string, ignore bool) error {
+	if ignore {
+		return nil
+	}
+	paused, err := cg.Paused()
+	if err != nil || !paused {
+		return err
+	}
+	return fault.Errorf(errdefs.ErrFailedPrecondition, "exec in container %s: it is paused: resume it first", id)
+}

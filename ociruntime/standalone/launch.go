@@ -1,0 +1,152 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"berth/internal/linux"
+	"berth/ociruntime/plan"
+	"berth/ociruntime/program"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// inherited are the files that a builder starts with, and their other ends.
+type inherited struct {
+	list  []*os.File // by their numbers there; nil: closed
+	owned []*os.File // to be closed here once it has them
+	hooks *os.File   // other end of plan.FDHooks
+	// terminal is the other end of plan.FDConsole, when the caller has no socket for it.
+	terminal *os.File
+}
+
+// own notes a file that handOver closes.
+func (f *inherited) own(file *os.File) *os.File {
+	f.owned = append(f.owned, file)
+	return file
+}
+
+// handOver closes what the builder has now.
+func (f *inherited) handOver() {
+	for _, file := range f.owned {
+		_ = file.Close() // nothing was written
+	}
+	f.owned = nil
+}
+
+// close closes our ends too.
+func (f *inherited) close() {
+	f.handOver()
+	for _, file := range []*os.File{f.hooks, f.terminal} {
+		if file != nil {
+			_ = file.Close() // nobody listens any more
+		}
+	}
+	f.hooks, f.terminal = nil, nil
+}
+
+// standard gives the process the caller's standard files, or none where its
+// terminal takes their place.
+func (f *inherited) standard(terminal bool) {
+	f.list = make([]*os.File, plan.FDFirstJoin)
+	if !terminal {
+		f.list[0], f.list[1], f.list[2] = os.Stdin, os.Stdout, os.Stderr
+	}
+}
+
+// console connects to the caller's socket, or makes one of our own.
+func (f *inherited) console(terminal bool, path string) error {
+	switch {
+	case !terminal && path != "":
+		return fmt.Errorf("console socket %s: the process has no terminal: set process.terminal or leave the socket out", path)
+	case !terminal:
+		return nil
+	case path == "":
+		ours, theirs, err := linux.Socketpair()
+		if err != nil {
+			return err
+		}
+		f.terminal, f.list[plan.FDConsole] = ours, f.own(theirs)
+		return nil
+	}
+	socket, err := linux.DialUnix(path)
+	if err != nil {
+		return fmt.Errorf("connect to the console socket: %w", err)
+	}
+	f.list[plan.FDConsole] = f.own(socket)
+	return nil
+}
+
+// add appends files that are closed here afterwards.
+func (f *inherited) add(files []*os.File) {
+	for _, file := range files {
+		f.list = append(f.list, f.own(file))
+	}
+}
+
+// preserve appends the files that this process was started with besides the
+// standard ones and that the command gets.
+func (f *inherited) preserve(n int) error {
+	for fd := plan.FDVerdict; fd < plan.FDVerdict+n; fd++ {
+		file, err := linux.Duplicate(fd)
+		if err != nil {
+			return fmt.Errorf("preserve file descriptor %d: %w", fd, err)
+		}
+		f.list = append(f.list, f.own(file))
+	}
+	return nil
+}
+
+// launch starts a program and waits for its verdict. begun runs when the
+// process is there, which may not have come far.
+func launch(ctx context.Context, prog *program.Program, files *inherited, begun func(pid int) error) (pid int, err error) {
+	started, err := prog.Start([]string{"berth-oci"}, files.list)
+	if err != nil {
+		return 0, err
+	}
+	files.handOver()
+	stop := context.AfterFunc(ctx, started.GiveUp)
+	pid, err = started.Child()
+	if err == nil {
+		if err = begun(pid); err == nil {
+			err = started.Verdict()
+		}
+	}
+	if !stop() && err != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil && pid != 0 {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // our child, which nobody has reaped
+	}
+	if err != nil {
+		_ = started.Process.Kill() // it may have ended
+	}
+	_, werr := started.Process.Wait()
+	if err == nil {
+		err = werr
+	}
+	if err != nil && pid != 0 {
+		_, _ = linux.WaitChild(pid) // so that its cgroup is empty
+	}
+	return pid, err
+}
+
+// explain words a failed execve as runc does: engines read it.
+func explain(err error, p *specs.Process) error {
+	var f *program.Failure
+	if !errors.As(err, &f) || !f.Step.Exec {
+		return err
+	}
+	name := p.Args[0]
+	switch {
+	case errors.Is(f.Errno, syscall.ENOENT) && !strings.Contains(name, "/"):
+		return fmt.Errorf("exec: %q: executable file not found in $PATH: %w", name, f.Errno)
+	case errors.Is(f.Errno, syscall.ENOENT):
+		return fmt.Errorf("exec: %q: stat %s: %w", name, name, f.Errno)
+	}
+	return fmt.Errorf("exec: %q: %w", name, f.Errno)
+}

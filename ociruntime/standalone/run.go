@@ -1,0 +1,92 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"berth/internal/linux"
+	"berth/ociruntime/console"
+	"berth/ociruntime/state"
+)
+
+// Run is Create and Start, and unless detached also the wait for the end, with
+// signals forwarded, and Delete. code is what the command exited with, 128+n for signal n.
+func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
+	m, err := r.make(ctx, a, false)
+	if err != nil {
+		return 0, err
+	}
+	defer m.files.close()
+	rec := state.Record{ID: a.ID, Bundle: m.args.Bundle}
+	err = startedHooks(ctx, rec, m.spec, m.pid)
+	if err = errors.Join(err, m.dir.Close()); err != nil {
+		return 0, errors.Join(err, r.Delete(context.WithoutCancel(ctx), a.ID, true))
+	}
+	if a.Detach {
+		return 0, nil
+	}
+	code, err = attend(ctx, m.pid, &m.files)
+	if a.Keep {
+		return code, err
+	}
+	return code, errors.Join(err, r.Delete(context.WithoutCancel(ctx), a.ID, true))
+}
+
+// attend forwards signals and the terminal until a child of ours ends.
+func attend(ctx context.Context, pid int, files *inherited) (code int, err error) {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals)
+	defer signal.Stop(signals)
+	var term *console.Terminal
+	if files.terminal != nil {
+		if term, err = console.Attach(files.terminal); err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, term.Close()) }()
+	}
+	ended := make(chan struct{})
+	var forwarding = make(chan struct{})
+	go func() { // joined below
+		defer close(forwarding)
+		for {
+			select {
+			case s := <-signals:
+				forward(pid, s, term)
+			case <-ctx.Done():
+				_ = syscall.Kill(pid, syscall.SIGKILL) // our child, not yet reaped
+				ctx = context.WithoutCancel(ctx)
+			case <-ended:
+				return
+			}
+		}
+	}()
+	err = linux.AwaitChild(pid) // it keeps its number until all signals are forwarded
+	close(ended)
+	<-forwarding
+	if err != nil {
+		return 0, err
+	}
+	status, err := linux.WaitChild(pid)
+	if status.Signaled() {
+		return 128 + int(status.Signal()), err
+	}
+	return status.ExitStatus(), err
+}
+
+// forward passes a signal of ours on.
+func forward(pid int, s os.Signal, term *console.Terminal) {
+	switch s {
+	case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE: // ours alone: a child's end, Go's scheduler, a closed output
+	case syscall.SIGWINCH:
+		if term != nil {
+			term.Resize()
+			return
+		}
+		fallthrough
+	default:
+		_ = syscall.Kill(pid, s.(syscall.Signal)) // it may have ended
+	}
+}

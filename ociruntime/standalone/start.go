@@ -1,0 +1,70 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"berth/internal/fault"
+	"berth/ociruntime/bundle"
+	"berth/ociruntime/program"
+	"berth/ociruntime/state"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Start runs the command of a created container.
+func (r *Runtime) Start(ctx context.Context, id string) (err error) {
+	d, err := r.store.Lock(id)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	in, err := d.Init()
+	if err != nil {
+		return err
+	}
+	if in.Status != specs.StateCreated {
+		return fault.Errorf(errdefs.ErrFailedPrecondition, "start container %s: it is %s, not created", id, in.Status)
+	}
+	rec, err := d.Record()
+	if err != nil {
+		return err
+	}
+	spec, err := load(d)
+	if err != nil {
+		return err
+	}
+	if err := startHooks(ctx, rec, spec, in.Pid); err != nil {
+		return err
+	}
+	verdict, err := d.Start()
+	if err != nil {
+		return fmt.Errorf("start container %s: %w", id, err)
+	}
+	err = program.LaterVerdict(verdict, rec.Later)
+	if err = errors.Join(explain(err, spec.Process), verdict.Close()); err != nil {
+		return err
+	}
+	return startedHooks(ctx, rec, spec, in.Pid)
+}
+
+// load reads what a container was made from.
+func load(d *state.Dir) (*specs.Spec, error) {
+	config, err := d.Config()
+	if err != nil {
+		return nil, err
+	}
+	return bundle.Parse(config)
+}
+
+// Spec is what a container was made from; errdefs.ErrNotFound if there is none.
+func (r *Runtime) Spec(id string) (_ *specs.Spec, err error) {
+	d, err := r.store.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return load(d)
+}
