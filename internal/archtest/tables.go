@@ -104,7 +104,7 @@ func libraries() []library {
 		{"github.com/docker/go-units", "cli api/docker engine container", true, "sizes and times as docker writes them"},
 		{"github.com/spf13/pflag", "cli cmd", true, "flags of the commands"},
 		{"github.com/spf13/cobra", "cli cmd", false, "help and completion only"},
-		{"golang.org/x/term", "cli cmd internal", true, "terminals"},
+		{"golang.org/x/term", "cli cmd internal ociruntime/console", true, "terminals"},
 		{"golang.org/x/sync", "*", true, "errgroup, singleflight, semaphore"},
 		{"golang.org/x/net/bpf", "ociruntime/seccomp", true, "the BPF machine that tests compiled filters"},
 		{"github.com/google/go-cmp", "", true, "tests only"},

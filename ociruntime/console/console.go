@@ -39,9 +39,26 @@ func Attach(socket *os.File) (*Terminal, error) {
 		}
 	}
 	// Nothing ends a read of standard input but the end of this process: it is not joined.
-	go func() { _, _ = io.Copy(master, os.Stdin) }()
-	t.output.Go(func() { _, _ = io.Copy(os.Stdout, master) }) // EIO is how a terminal ends
+	go func() { pass(master, os.Stdin) }()
+	t.output.Go(func() { pass(os.Stdout, master) }) // EIO is how a terminal ends
 	return t, nil
+}
+
+// pass copies until one side ends. It is no io.Copy, which would splice: a
+// terminal has no pages for that.
+func pass(to io.Writer, from io.Reader) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			if _, werr := to.Write(buf[:n]); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 // Resize gives the terminal the size of ours, if we have one.

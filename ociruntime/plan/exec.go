@@ -102,5 +102,5 @@ func (p *planner) findPts(root program.Slot) {
 	p.IfEqual(info.Slot(0).Value(), program.Flags(linux.DevptsMagic, "DEVPTS_SUPER_MAGIC"), is)
 	p.Call("fchdir", linux.SysFchdir, program.Int(-1)) // fails: this is how a program says no
 	p.Place(is)
-	p.Call("dup3", linux.SysDup3, pts.Value(), program.Int(FDDevpts), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+	p.Call("dup3", linux.SysDup3, pts.Value(), p.devpts(), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
 }

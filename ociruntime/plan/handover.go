@@ -113,7 +113,7 @@ func (p *planner) sendConsole(master program.Slot) {
 	name := p.Bytes([]byte("/dev/pts/ptmx"), "/dev/pts/ptmx")
 	const cmsgLen = 16 + 4 // struct cmsghdr and a descriptor
 	control := p.Words("control", cmsgLen, linux.SolSocket|linux.ScmRights<<32, 0)
-	p.Call("dup3", linux.SysDup3, master.Value(), program.Int(FDStdin), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC")).To(control.Slot(16))
+	p.Call("dup3", linux.SysDup3, master.Value(), program.Int(p.fixed(fdMaster)), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC")).To(control.Slot(16))
 	iov := p.Words("iov", name.Pointer(), uint64(len("/dev/pts/ptmx")))
 	// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags.
 	msg := p.Words("msghdr", 0, 0, iov.Pointer(0), 1, control.Pointer(0), 24, 0)

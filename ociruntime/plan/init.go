@@ -265,7 +265,7 @@ func (p *planner) console(bindConsole bool) {
 	p.Do("open a terminal in /dev/pts")
 	master, slave := p.Slot("ptmx"), p.Slot("pts")
 	rdwr := uint64(syscall.O_RDWR | syscall.O_NOCTTY | syscall.O_CLOEXEC)
-	p.Call("openat", syscall.SYS_OPENAT, program.Int(FDDevpts), p.String("ptmx"), program.Flags(rdwr, "O_RDWR|O_NOCTTY"), program.Int(0)).To(master)
+	p.Call("openat", syscall.SYS_OPENAT, p.devpts(), p.String("ptmx"), program.Flags(rdwr, "O_RDWR|O_NOCTTY"), program.Int(0)).To(master)
 	p.Call("ioctl", syscall.SYS_IOCTL, master.Value(), program.Flags(linux.Tiocsptlck, "TIOCSPTLCK"), p.Words("unlock", 0).At(0))
 	p.Call("ioctl", syscall.SYS_IOCTL, master.Value(), program.Flags(linux.Tiocgptpeer, "TIOCGPTPEER"), program.Flags(rdwr, "O_RDWR|O_NOCTTY")).To(slave)
 	if p.in.Width != 0 && p.in.Height != 0 {

@@ -185,15 +185,19 @@ func (p *planner) attachMounts() {
 			p.attach(m.fd, p.target(m.Destination, !p.in.NotDir[m.Source]))
 		case newMount:
 			p.attach(m.fd, p.target(m.Destination, true))
-			if m.Type == "devpts" && m.Destination == "/dev/pts" {
-				p.Call("dup3", linux.SysDup3, m.fd, program.Int(FDDevpts), program.Int(0))
+			if m.Type == "devpts" && m.Destination == "/dev/pts" && p.keepPts() {
+				p.Call("dup3", linux.SysDup3, m.fd, p.devpts(), program.Int(0))
 			}
 		}
 	}
-	if m := p.find("/dev/pts"); m == nil || m.kind != newMount {
+	if m := p.find("/dev/pts"); (m == nil || m.kind != newMount) && p.keepPts() {
 		p.foundPts()
 	}
 }
+
+// keepPts says whether somebody will need the container's devpts: the terminal
+// of the command or, where a keeper holds it, those of later execs.
+func (p *planner) keepPts() bool { return p.in.Handover == nil || p.in.Spec.Process.Terminal }
 
 // foundPts keeps what the container has at /dev/pts instead of a devpts of its
 // own, the host's say, for terminals: now and in later execs.
@@ -205,7 +209,7 @@ func (p *planner) foundPts() {
 	for _, e := range []syscall.Errno{enoent, enotdir} {
 		p.IfEqual(pts.Value(), program.Errno(e), none)
 	}
-	p.Call("dup3", linux.SysDup3, pts.Value(), program.Int(FDDevpts), program.Int(0))
+	p.Call("dup3", linux.SysDup3, pts.Value(), p.devpts(), program.Int(0))
 	p.Place(none)
 }
 

@@ -64,6 +64,8 @@ const (
 	fdPollInit = iota
 	fdPollReady
 	fdUserns
+	fdMaster  // the terminal's, handed over
+	fdDevpts  // FDDevpts, handed over: there the low numbers are not all taken
 	fdVerdict // where these three go if the command gets files at their numbers
 	fdStart
 	fdStarted
@@ -77,6 +79,14 @@ const manyMounts = 32
 // open while the keeper may still put a file there.
 func (p *planner) fixed(n int) int {
 	return 200 + 3*len(p.in.Spec.Mounts) + p.in.Preserved() + n
+}
+
+// devpts is where the container's devpts is kept for its terminals.
+func (p *planner) devpts() program.Arg {
+	if p.in.Handover != nil {
+		return program.Flags(uint64(p.fixed(fdDevpts)), "#devpts")
+	}
+	return program.Int(FDDevpts)
 }
 
 // fdcwd is AT_FDCWD as a system call's argument.
