@@ -110,6 +110,16 @@ func SetWinsize(tty *os.File, width, height uint16) error {
 	return os.NewSyscallError("ioctl TIOCSWINSZ", err)
 }
 
+// PermittedCaps are this process's permitted capabilities, a bit each (capget(2)).
+func PermittedCaps() (uint64, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return 0, os.NewSyscallError("capget", err)
+	}
+	return uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted), nil
+}
+
 // LastCap is the highest capability that the kernel knows.
 func LastCap() (int, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")

@@ -100,7 +100,7 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 			m.data = append(m.data, o)
 		}
 	}
-	if own, ok := owners[m.Type]; ok && m.kind == newMount && p.userns && !p.has(own.namespace) {
+	if own, ok := owners[m.Type]; ok && m.kind == newMount && p.hasNew(specs.UserNamespace) && !p.hasNew(own.namespace) {
 		// A user namespace may mount these only for a namespace of its own.
 		m.kind, m.Source, m.data = bindMount, own.host, nil
 	}

@@ -120,6 +120,11 @@ type Input struct {
 	AttachedLayers bool
 	// LastCap is the highest capability that the kernel knows.
 	LastCap int
+	// Available are the capabilities that can be given where there is no user
+	// namespace, a bit each: this process's own. 0 is all.
+	Available uint64
+	// KeepPrivileges leaves a process in a container all that its root has: for hooks.
+	KeepPrivileges bool
 	// Handover is set for a process that no keeper stays with.
 	Handover *Handover
 }

@@ -33,6 +33,9 @@ func (p *planner) capMask(names []string) uint64 {
 		}
 		mask |= 1 << i
 	}
+	if p.in.Available != 0 && !p.userns {
+		mask &= p.in.Available // what cannot be granted is left out (config.md, "Linux Process")
+	}
 	return mask
 }
 
@@ -43,6 +46,11 @@ func (p *planner) capMask(names []string) uint64 {
 func (p *planner) privileges() {
 	proc := p.in.Spec.Process
 	p.Group("privilege")
+	if p.in.KeepPrivileges {
+		p.letGo()
+		p.liveOn()
+		return
+	}
 	umask := uint64(0o022)
 	if proc.User.Umask != nil {
 		umask = uint64(*proc.User.Umask)
@@ -71,8 +79,7 @@ func (p *planner) privileges() {
 	if p.in.Handover == nil {
 		p.dieWithKeeper()
 	} else {
-		p.Do("live on without the caller")
-		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetPdeathsig, "PR_SET_PDEATHSIG"), program.Int(0))
+		p.liveOn()
 	}
 	if proc.NoNewPrivileges {
 		p.Do("set no_new_privs")
@@ -83,6 +90,12 @@ func (p *planner) privileges() {
 	if loader != 0 {
 		p.setCapabilities(effective, permitted, inheritable)
 	}
+}
+
+// liveOn undoes dieWithKeeper for a process that is handed over.
+func (p *planner) liveOn() {
+	p.Do("live on without the caller")
+	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetPdeathsig, "PR_SET_PDEATHSIG"), program.Int(0))
 }
 
 func (p *planner) dropBounding(keep uint64) {
@@ -271,5 +284,3 @@ func searchPath(env []string, name string) []string {
 	return files
 }
 
-// Capabilities are the names of all capabilities, in the order of their numbers.
-func Capabilities() []string { return slices.Clone(capabilities) }

@@ -90,7 +90,8 @@ func (m *making) plan(wait bool) func(context.Context) error {
 		if m.in, err = newInput(s, m.args.ProcessArgs); err != nil {
 			return err
 		}
-		in.Handover.Wait, in.Handover.Hooks, in.Handover.NoPivot = wait, beforeRoot(s.Hooks), m.args.NoPivot
+		in.Handover.Wait = wait || s.Hooks != nil && len(s.Hooks.StartContainer) > 0
+		in.Handover.Hooks, in.Handover.NoPivot = beforeRoot(s.Hooks), m.args.NoPivot
 		if in.NotDir, err = facts.Sources(s); err != nil {
 			return err
 		}
@@ -110,6 +111,9 @@ func newInput(s *specs.Spec, a ProcessArgs) (in plan.Input, err error) {
 		in.Width, in.Height = uint16(size.Width), uint16(size.Height)
 	}
 	if in.LastCap, err = linux.LastCap(); err != nil {
+		return in, err
+	}
+	if in.Available, err = linux.PermittedCaps(); err != nil {
 		return in, err
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {

@@ -141,15 +141,13 @@ func (m moment) runInside(ctx context.Context, kind string, list []specs.Hook) e
 
 // enter starts a hook in the container's namespaces.
 func (m moment) enter(h specs.Hook, std [3]*os.File) (*os.Process, error) {
-	all := plan.Capabilities()
 	spec := &specs.Spec{
 		Process: &specs.Process{
 			Args: hooks.Argv(h), Env: h.Env, Cwd: "/",
-			Capabilities: &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all},
 		},
 		Linux: &specs.Linux{Namespaces: m.spec.Linux.Namespaces, UIDMappings: m.spec.Linux.UIDMappings, GIDMappings: m.spec.Linux.GIDMappings},
 	}
-	in := plan.Input{Spec: spec, File: h.Path, LastCap: -1, Handover: &plan.Handover{}}
+	in := plan.Input{Spec: spec, File: h.Path, KeepPrivileges: true, Handover: &plan.Handover{}}
 	prog, err := plan.BuildExec(in)
 	if err != nil {
 		return nil, err

@@ -20,8 +20,12 @@ func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
 		return 0, err
 	}
 	defer m.files.close()
-	rec := state.Record{ID: a.ID, Bundle: m.args.Bundle}
-	err = startedHooks(ctx, rec, m.spec, m.pid)
+	rec := state.Record{ID: a.ID, Bundle: m.args.Bundle, Later: m.prog.Later()}
+	if m.in.Handover.Wait {
+		err = run(ctx, m.dir, rec, m.spec, m.pid)
+	} else {
+		err = startedHooks(ctx, rec, m.spec, m.pid)
+	}
 	if err = errors.Join(err, m.dir.Close()); err != nil {
 		return 0, errors.Join(err, r.Delete(context.WithoutCancel(ctx), a.ID, true))
 	}

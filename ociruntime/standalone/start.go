@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"berth/internal/fault"
 	"berth/ociruntime/bundle"
@@ -36,18 +37,38 @@ func (r *Runtime) Start(ctx context.Context, id string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := startHooks(ctx, rec, spec, in.Pid); err != nil {
-		return err
+	return run(ctx, d, rec, spec, in.Pid)
+}
+
+// run lets a waiting init go on. A hook that fails ends the container.
+func run(ctx context.Context, d *state.Dir, rec state.Record, spec *specs.Spec, pid int) error {
+	if err := startHooks(ctx, rec, spec, pid); err != nil {
+		return errors.Join(err, endInit(d))
 	}
 	verdict, err := d.Start()
 	if err != nil {
-		return fmt.Errorf("start container %s: %w", id, err)
+		return fmt.Errorf("start container %s: %w", rec.ID, err)
 	}
 	err = program.LaterVerdict(verdict, rec.Later)
 	if err = errors.Join(explain(err, spec.Process), verdict.Close()); err != nil {
 		return err
 	}
-	return startedHooks(ctx, rec, spec, in.Pid)
+	if err := startedHooks(ctx, rec, spec, pid); err != nil {
+		return errors.Join(err, endInit(d))
+	}
+	return nil
+}
+
+// endInit kills a container's init and waits for its end.
+func endInit(d *state.Dir) error {
+	init, _, err := d.OpenInit()
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(end(init), init.Close())
 }
 
 // load reads what a container was made from.
