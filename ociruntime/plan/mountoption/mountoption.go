@@ -58,10 +58,35 @@ func Parse(options []string) Options {
 	var o Options
 	for _, name := range options {
 		if !o.apply(name) {
-			o.Data = append(o.Data, name)
+			o.Data = append(o.Data, split(name)...)
 		}
 	}
 	return o
+}
+
+// split parts an option at its commas, as mount(2) does: "size=1m,mode=755". A
+// value in double quotes keeps them, and loses the quotes.
+func split(option string) []string {
+	var parts []string
+	quoted, part := false, strings.Builder{}
+	end := func() {
+		if part.Len() > 0 {
+			parts = append(parts, part.String())
+			part.Reset()
+		}
+	}
+	for _, r := range option {
+		switch {
+		case r == '"':
+			quoted = !quoted
+		case r == ',' && !quoted:
+			end()
+		default:
+			part.WriteRune(r)
+		}
+	}
+	end()
+	return parts
 }
 
 // Has says whether the file system is given a value for key.

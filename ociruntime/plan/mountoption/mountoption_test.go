@@ -40,6 +40,8 @@ func TestParse(t *testing.T) {
 		"ridmap":                          {IDMap: true, RecIDMap: true},
 		"tmpcopyup size=1m acl":           {CopyUp: true, Data: []string{"size=1m", "acl"}},
 		"remount ro":                      {Remount: true, Attr: Change{Set: linux.MountAttrRdonly}},
+		"size=1m,mode=755,":               {Data: []string{"size=1m", "mode=755"}},
+		`context="a:b,c",size=1`:          {Data: []string{"context=a:b,c", "size=1"}},
 		"raw":                             {Data: []string{"raw"}},
 	}
 	for options, want := range tests {
