@@ -50,8 +50,26 @@ func (b *builder) setMounts() error {
 		all = append(all, sm)
 	}
 	slices.SortStableFunc(all[len(kernel):], func(x, y specs.Mount) int { return depth(x.Destination) - depth(y.Destination) })
+	for i := range all {
+		reachBelow(&all[i])
+	}
 	b.spec.Mounts = all
 	return nil
+}
+
+// reachBelow makes what restricts a bind hold for the mounts below it too: "ro"
+// alone is for the upper one, "rro" for all.
+func reachBelow(m *specs.Mount) {
+	if !slices.Contains(m.Options, "rbind") {
+		return
+	}
+	m.Options = slices.Clone(m.Options)
+	for i, o := range m.Options {
+		switch o {
+		case "ro", "nosuid", "nodev", "noexec":
+			m.Options[i] = "r" + o
+		}
+	}
 }
 
 func depth(p string) int { return strings.Count(path.Clean(p), "/") }
@@ -127,14 +145,11 @@ func (b *builder) fileMounts() []specs.Mount {
 }
 
 // idmapped shows the ids on disk as the container's own: what the host's root
-// owns belongs to the container's root.
+// owns belongs to the container's root. Not those of mounts below it: many file
+// systems have no idmapped mounts.
 func (b *builder) idmapped(m specs.Mount) specs.Mount {
 	if b.userns {
-		option := "idmap"
-		if slices.Contains(m.Options, "rbind") {
-			option = "ridmap"
-		}
-		m.Options = append(m.Options, option)
+		m.Options = append(m.Options, "idmap")
 		m.UIDMappings, m.GIDMappings = b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings
 	}
 	return m
@@ -157,7 +172,7 @@ func (b *builder) mount(m Mount) (specs.Mount, error) {
 	}
 	options := []string{recursive, string(propagation)}
 	if m.ReadOnly {
-		options = append(options, "ro") // the runtime gives it to the mounts below, too
+		options = append(options, "ro")
 	}
 	b.sharePropagation(propagation)
 	return b.idmapped(specs.Mount{Destination: m.Target, Type: "bind", Source: m.Source, Options: options}), nil

@@ -142,7 +142,7 @@ func TestVolumes(t *testing.T) {
 	}
 	got := s.Mounts[len(s.Mounts)-1]
 	want := specs.Mount{
-		Destination: "/data", Type: "bind", Source: "/var/lib/berth/volumes/data", Options: []string{"rbind", "rprivate", "ridmap"},
+		Destination: "/data", Type: "bind", Source: "/var/lib/berth/volumes/data", Options: []string{"rbind", "rprivate", "idmap"},
 		UIDMappings: s.Linux.UIDMappings, GIDMappings: s.Linux.GIDMappings,
 	}
 	for _, m := range s.Mounts {

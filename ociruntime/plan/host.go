@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"path"
 	"sort"
 	"strings"
 	"syscall"
@@ -37,7 +36,7 @@ func (p *planner) setAttr(fd program.Arg, recursive bool, attr program.Arg, text
 }
 
 // clonePath makes a detached copy of the mount at a host path.
-func (p *planner) clonePath(dir program.Arg, file string, recursive bool, to program.Slot) {
+func (p *planner) clonePath(dir program.Arg, file string, recursive bool, to program.Slot) *program.Step {
 	flags, name := uint64(linux.OpenTreeClone|linux.OpenTreeCloexec), "OPEN_TREE_CLONE"
 	if recursive {
 		flags, name = flags|linux.AtRecursive, name+"|AT_RECURSIVE"
@@ -45,7 +44,7 @@ func (p *planner) clonePath(dir program.Arg, file string, recursive bool, to pro
 	if file == "" {
 		flags, name = flags|linux.AtEmptyPath, name+"|AT_EMPTY_PATH"
 	}
-	p.Call("open_tree", linux.SysOpenTree, dir, p.String(file), program.Flags(flags, name)).To(to)
+	return p.Call("open_tree", linux.SysOpenTree, dir, p.String(file), program.Flags(flags, name)).To(to)
 }
 
 // hostRoot mounts the root file system: the union of the layers seen through
@@ -67,7 +66,11 @@ func (p *planner) hostRoot() {
 		p.Do("bind %s as root", p.in.Spec.Root.Path)
 		p.clonePath(cwd, p.in.Spec.Root.Path, true, root)
 		p.publish(root, p.rootFD)
-		p.setAttr(p.rootFD, true, p.mountAttr(0, 0, linux.MsPrivate, false), "private")
+		typ := uint64(linux.MsPrivate)
+		if asked, _ := p.rootPropagation(); asked == linux.MsSlave {
+			typ = asked // the others hear nothing of the host's mounts
+		}
+		p.setAttr(p.rootFD, true, p.mountAttr(0, 0, typ, false), propagationText(typ))
 		return
 	}
 	p.hostUnion(o, root)
@@ -184,148 +187,30 @@ func (p *planner) filesAs(uid, gid uint32) {
 // newMount makes a detached mount of a new file system. An option is "key",
 // "key=value" or "key+=value".
 func (p *planner) newMount(fstype, source string, options []string, attrs uint64, to program.Slot) {
-	fs := p.Slot(fstype + "-fs")
+	fs, zero := p.Slot(fstype+"-fs"), program.Int(0)
 	p.Call("fsopen", linux.SysFsopen, p.String(fstype), program.Flags(linux.FsopenCloexec, "FSOPEN_CLOEXEC")).To(fs)
-	zero := program.Int(0)
-	config := func(cmd int, name, key, value string) {
-		k, v := zero, zero
-		if key != "" {
-			k = p.String(key)
-		}
-		if cmd == linux.FsconfigSetString {
-			v = p.String(value)
-		}
-		p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(uint64(cmd), name), k, v, zero)
-	}
 	if source != "" {
-		config(linux.FsconfigSetString, "SET_STRING", "source", source)
+		options = append([]string{"source=" + source}, options...)
 	}
-	for _, o := range options {
-		key, value, isString := strings.Cut(o, "=")
-		switch {
-		case len(value) > 255:
-			p.refuse("mount option %s of %s has more than 255 bytes", key, fstype)
-		case isString:
-			config(linux.FsconfigSetString, "SET_STRING", key, value)
-		default:
-			config(linux.FsconfigSetFlag, "SET_FLAG", key, "")
-		}
-	}
-	config(linux.FsconfigCreate, "CMD_CREATE", "", "")
+	p.configure(fs, fstype, options)
+	p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(linux.FsconfigCreate, "CMD_CREATE"), zero, zero, zero)
 	p.Call("fsmount", linux.SysFsmount, fs.Value(), program.Flags(linux.FsmountCloexec, "FSMOUNT_CLOEXEC"), program.Flags(attrs, attrText(attrs))).To(to)
 }
 
-// hostBinds copies the mounts that binds show, with the container's id map.
-func (p *planner) hostBinds() {
-	cwd := program.Flags(fdcwd, "AT_FDCWD")
-	for _, m := range p.mounts {
-		if m.kind != bindMount {
-			continue
+// configure sets options of a file system (fsconfig(2)).
+func (p *planner) configure(fs program.Slot, fstype string, options []string) {
+	zero := program.Int(0)
+	for _, o := range options {
+		key, value, isString := strings.Cut(o, "=")
+		if len(value) > 255 {
+			p.refuse("mount option %s of %s has more than 255 bytes", key, fstype)
 		}
-		p.Do("bind %s", m.Source)
-		fd := p.Slot("bind-" + m.Destination)
-		p.clonePath(cwd, m.Source, m.recursive, fd)
-		p.publish(fd, m.fd)
-		p.setAttr(m.fd, m.recursive, p.mountAttr(m.set, m.clr, m.propagation(), false), attrText(m.set))
-		if m.idmap && p.userns {
-			// Not of the mounts below it: many file systems have no idmapped mounts.
-			p.Remedy("the file system of %s takes no id map: use --userns host, or another directory", m.Source)
-			idmap := p.setAttr(m.fd, false, p.mountAttr(0, 0, 0, true), "idmap")
-			if kernelFiles(m.Source) {
-				idmap.Tolerate(syscall.EINVAL) // shown as nobody's
-			}
+		if isString {
+			p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(linux.FsconfigSetString, "SET_STRING"), p.String(key), p.String(value), zero)
+		} else {
+			p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(linux.FsconfigSetFlag, "SET_FLAG"), p.String(key), zero, zero)
 		}
 	}
-	for _, m := range p.mounts {
-		if m.kind != cgroupMount {
-			continue
-		}
-		for _, d := range p.in.CgroupDirs {
-			p.Do("bind cgroup %s", d.Name)
-			fd := p.Slot("cgroup-" + d.Name)
-			p.clonePath(cwd, d.Path, false, fd)
-			number := p.share("cgroup-" + d.Name)
-			p.publish(fd, number)
-			m.cgroups = append(m.cgroups, number)
-		}
-	}
-}
-
-// kernelFiles says whether a path is on the file systems that are the kernel's
-// own, which have no idmapped mounts.
-func kernelFiles(name string) bool {
-	top, _, _ := strings.Cut(strings.TrimPrefix(path.Clean(name), "/"), "/")
-	return top == "proc" || top == "sys" || top == "dev"
-}
-
-// devices is what every container's /dev holds (OCI runtime spec, "Default Devices").
-var devices = []specs.LinuxDevice{
-	{Path: "/dev/null", Type: "c", Major: 1, Minor: 3},
-	{Path: "/dev/zero", Type: "c", Major: 1, Minor: 5},
-	{Path: "/dev/full", Type: "c", Major: 1, Minor: 7},
-	{Path: "/dev/random", Type: "c", Major: 1, Minor: 8},
-	{Path: "/dev/urandom", Type: "c", Major: 1, Minor: 9},
-	{Path: "/dev/tty", Type: "c", Major: 5, Minor: 0},
-}
-
-// hostDev makes the container's /dev, a tmpfs of its own with device nodes of
-// its own: only the host may make those, and in a file system of the host's
-// user namespace they work. No path of the container is involved.
-func (p *planner) hostDev() {
-	m := p.find("/dev")
-	if m == nil || m.kind != devMount {
-		return
-	}
-	p.Group("mount")
-	p.Do("make /dev")
-	dev := p.Slot("dev")
-	p.newMount("tmpfs", "tmpfs", m.data, m.set&^(linux.MountAttrRdonly|linux.MountAttrNodev), dev)
-	p.publish(dev, p.devFD)
-	made := map[string]bool{}
-	for _, d := range append(append([]specs.LinuxDevice{}, devices...), p.in.Spec.Linux.Devices...) {
-		p.makeNode(d, made)
-	}
-	for _, l := range [][2]string{{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"}} {
-		p.Do("link /dev/%s to %s", l[1], l[0])
-		p.Call("symlinkat", linux.SysSymlinkat, p.String(l[0]), p.devFD, p.String(l[1]))
-	}
-}
-
-// makeNode makes one device node in the new /dev, and the directories above it.
-func (p *planner) makeNode(d specs.LinuxDevice, made map[string]bool) {
-	name, ok := strings.CutPrefix(path.Clean(d.Path), "/dev/")
-	types := map[string]uint64{"c": linux.SIfchr, "u": linux.SIfchr, "b": linux.SIfblk, "p": linux.SIfifo}
-	typ, known := types[d.Type]
-	if !ok || !known {
-		p.refuse("device %s of type %q: only c, u, b and p below /dev are possible", d.Path, d.Type)
-		return
-	}
-	if made[name] {
-		return
-	}
-	made[name] = true
-	for i := range name {
-		if name[i] == '/' && !made[name[:i]+"/"] {
-			made[name[:i]+"/"] = true
-			p.Call("mkdirat", linux.SysMkdirat, p.devFD, p.String(name[:i]), program.Flags(0o755, "0755")).Tolerate(syscall.EEXIST)
-		}
-	}
-	perm := uint64(0o666)
-	if d.FileMode != nil {
-		perm = uint64(d.FileMode.Perm())
-	}
-	p.Do("make device %s %d:%d", d.Path, d.Major, d.Minor)
-	p.Call("mknodat", linux.SysMknodat, p.devFD, p.String(name), program.Flags(typ|perm, "mode"), program.Flags(linux.Mkdev(uint32(d.Major), uint32(d.Minor)), "dev"))
-	if d.UID == nil && d.GID == nil {
-		return
-	}
-	id := func(maps []specs.LinuxIDMapping, id *uint32) program.Arg {
-		if id == nil {
-			return program.Int(int(HostID(maps, 0)))
-		}
-		return program.Int(int(HostID(maps, *id)))
-	}
-	p.Call("fchownat", linux.SysFchownat, p.devFD, p.String(name), id(p.in.Spec.Linux.UIDMappings, d.UID), id(p.in.Spec.Linux.GIDMappings, d.GID), program.Flags(linux.AtSymlinkNofollow, "AT_SYMLINK_NOFOLLOW"))
 }
 
 func (p *planner) hostRootID() uint32  { return HostID(p.in.Spec.Linux.UIDMappings, 0) }

@@ -51,6 +51,7 @@ func (p *planner) init() {
 	}
 	p.attachRoot()
 	p.attachMounts()
+	p.attachDevices()
 	if s.Process.Terminal {
 		p.console(true)
 	}
@@ -61,6 +62,7 @@ func (p *planner) init() {
 	p.maskPaths(s.Linux.MaskedPaths)
 	p.protectPaths(s.Linux.ReadonlyPaths)
 	cwd := p.openCwd(p.rootFD)
+	p.finishMounts()
 	if s.Root != nil && s.Root.Readonly {
 		p.Do("make root read-only")
 		p.setAttr(p.rootFD, false, p.mountAttr(linux.MountAttrRdonly, 0, 0, false), "ro")
@@ -180,13 +182,13 @@ func (p *planner) maskPaths(paths []string) {
 	if len(paths) == 0 {
 		return
 	}
-	null := p.Slot("null")
-	if m := p.find("/dev"); m != nil && m.kind == devMount {
+	null := p.nullFD
+	if p.ownDev {
 		// Not by the path /dev/null, which an image or a racing container could change (CVE-2025-31133).
 		p.Do("open the container's null device")
-		p.Call("openat", syscall.SYS_OPENAT, p.devFD, p.String("null"), program.Flags(linux.OPath|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, "O_PATH|O_NOFOLLOW"), program.Int(0)).To(null)
-	} else {
-		p.refuse("linux.maskedPaths needs a tmpfs mount at /dev")
+		fd := p.Slot("null")
+		null = fd.Value()
+		p.Call("openat", syscall.SYS_OPENAT, p.devFD, p.String("null"), program.Flags(linux.OPath|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, "O_PATH|O_NOFOLLOW"), program.Int(0)).To(fd)
 	}
 	for _, file := range paths {
 		p.Do("mask %s", file)
@@ -203,10 +205,27 @@ func (p *planner) maskPaths(paths []string) {
 		p.Goto(done)
 		p.Place(isFile)
 		p.openInRoot(file, p.how(false), t)
-		p.clonePath(null.Value(), "", false, cover)
-		p.attach(cover.Value(), t)
+		p.coverFile(null, t, cover)
 		p.Place(done)
 	}
+}
+
+// coverFile puts the null device over a file. One that is attached nowhere yet
+// can only be moved (before Linux 6.15); from then on it can be copied.
+func (p *planner) coverFile(null program.Arg, t, cover program.Slot) {
+	clone := p.clonePath(null, "", false, cover)
+	if p.ownDev {
+		p.attach(cover.Value(), t)
+		return
+	}
+	first, done := p.Label("first mask"), p.Label("masked")
+	clone.Tolerate(syscall.EINVAL)
+	p.IfEqual(cover.Value(), program.Errno(syscall.EINVAL), first)
+	p.attach(cover.Value(), t)
+	p.Goto(done)
+	p.Place(first)
+	p.attach(null, t)
+	p.Place(done)
 }
 
 // protectPaths makes paths read-only by binding each over itself.
@@ -284,18 +303,29 @@ func (p *planner) console(bindConsole bool) {
 	} else {
 		p.sendConsole(master)
 	}
-	dev := p.find("/dev")
-	if bindConsole && dev != nil && dev.kind == devMount && p.find("/dev/console") == nil {
-		p.Do("bind the terminal at /dev/console")
-		cover := p.Slot("console")
-		p.Call("mknodat", linux.SysMknodat, p.devFD, p.String("console"), program.Flags(linux.SIfreg|0o620, "S_IFREG|0620"), program.Int(0))
-		p.clonePath(slave.Value(), "", false, cover)
-		p.Call("move_mount", linux.SysMoveMount, cover.Value(), p.String(""), p.devFD, p.String("console"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
+	if bindConsole && p.find("/dev/console") == nil {
+		p.bindConsole(slave)
 	}
 	p.Do("connect standard files to the terminal")
 	for fd := range 3 {
 		p.Call("dup3", linux.SysDup3, slave.Value(), program.Int(fd), program.Int(0))
 	}
+}
+
+// bindConsole shows the terminal at /dev/console.
+func (p *planner) bindConsole(slave program.Slot) {
+	p.Do("bind the terminal at /dev/console")
+	cover := p.Slot("console")
+	if !p.ownDev {
+		p.Remedy("it must be a file, or nothing")
+		at := p.place("/dev/console", p.how(true), false, nil)
+		p.clonePath(slave.Value(), "", false, cover)
+		p.attach(cover.Value(), at)
+		return
+	}
+	p.Call("mknodat", linux.SysMknodat, p.devFD, p.String("console"), program.Flags(linux.SIfreg|0o620, "S_IFREG|0620"), program.Int(0))
+	p.clonePath(slave.Value(), "", false, cover)
+	p.Call("move_mount", linux.SysMoveMount, cover.Value(), p.String(""), p.devFD, p.String("console"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
 }
 
 // openCwd opens the working directory inside the root, through no magic link:

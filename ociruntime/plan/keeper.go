@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"strings"
 	"syscall"
 
@@ -208,27 +207,28 @@ func (p *planner) mapIDs() {
 			p.refuse("linux.namespaces asks for a user namespace, but %s is empty", file)
 			return
 		}
-		var text strings.Builder
-		for _, m := range maps {
-			fmt.Fprintf(&text, "%d %d %d\n", m.ContainerID, m.HostID, m.Size)
-		}
-		first := maps[0]
+		first, text := maps[0], mapText(maps)
 		p.Do("map %s %d to %d, %d ids", file[:3], first.ContainerID, first.HostID, first.Size)
 		fd := p.openProcOfInit(file, syscall.O_WRONLY)
-		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text.String()), "map"), program.Int(text.Len()))
+		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text), "map"), program.Int(len(text)))
 		p.Call("close", syscall.SYS_CLOSE, fd.Value())
 	}
 	write("uid_map", p.in.Spec.Linux.UIDMappings)
 	write("gid_map", p.in.Spec.Linux.GIDMappings)
 }
 
-// openProcOfInit opens /proc/PID/name. The pid is printed into a run of
-// slashes, which are as good as one.
+// openProcOfInit opens /proc/PID/name of the init.
 func (p *planner) openProcOfInit(name string, flags int) program.Slot {
+	return p.openProcOf(p.Child(), name, flags)
+}
+
+// openProcOf opens /proc/PID/name. The pid is printed into a run of slashes,
+// which are as good as one.
+func (p *planner) openProcOf(pid program.Slot, name string, flags int) program.Slot {
 	const dir, room = "/proc", 11
 	path := p.Buffer("path-"+name, []byte(dir+strings.Repeat("/", room)+"/"+name+"\x00"))
 	fd := p.Slot(name)
-	p.Decimal(p.Child().Value(), path.At(len(dir)+room))
+	p.Decimal(pid.Value(), path.At(len(dir)+room))
 	p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), path.At(0), program.Flags(uint64(flags|syscall.O_CLOEXEC), "O_CLOEXEC"), program.Int(0)).To(fd)
 	return fd
 }

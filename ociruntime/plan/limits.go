@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/number"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -14,7 +15,7 @@ import (
 func (p *planner) limitProcess() {
 	p.Group("cgroup")
 	for _, r := range p.in.Spec.Process.Rlimits {
-		n, ok := rlimits[r.Type]
+		n, ok := number.Rlimit(r.Type)
 		if !ok {
 			p.refuse("rlimit %s is unknown", r.Type)
 			continue
@@ -58,24 +59,17 @@ func (p *planner) limitFiles() {
 		return
 	}
 	p.Do("limit %s again", name)
-	p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), program.Flags(uint64(rlimits[name]), name), limit, program.Int(0))
+	p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), program.Flags(number.RlimitNofile, name), limit, program.Int(0))
 }
 
 // raiseFiles raises the limit of open files as far as it goes; limitFiles gives
 // it back.
 func (p *planner) raiseFiles() {
 	p.Do("raise the limit of open files")
-	number := program.Flags(uint64(rlimits["RLIMIT_NOFILE"]), "RLIMIT_NOFILE")
+	number := program.Flags(number.RlimitNofile, "RLIMIT_NOFILE")
 	p.files = p.Words("files", 0, 0, 0)
 	for _, at := range []int{8, 0} { // {soft, hard, hard}: the old limit and behind it the new
 		p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), number, program.Int(0), p.files.At(at))
 	}
 	p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), number, p.files.At(8), program.Int(0))
-}
-
-// rlimits are the RLIMIT_ numbers of setrlimit(2), the same on amd64 and arm64.
-var rlimits = map[string]int{
-	"RLIMIT_CPU": 0, "RLIMIT_FSIZE": 1, "RLIMIT_DATA": 2, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_RSS": 5,
-	"RLIMIT_NPROC": 6, "RLIMIT_NOFILE": 7, "RLIMIT_MEMLOCK": 8, "RLIMIT_AS": 9, "RLIMIT_LOCKS": 10,
-	"RLIMIT_SIGPENDING": 11, "RLIMIT_MSGQUEUE": 12, "RLIMIT_NICE": 13, "RLIMIT_RTPRIO": 14, "RLIMIT_RTTIME": 15,
 }

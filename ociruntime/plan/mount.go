@@ -3,12 +3,10 @@ package plan
 import (
 	"fmt"
 	"path"
-	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/mountoption"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -21,102 +19,83 @@ const (
 	bindMount                    // a copy of a host mount that the keeper makes
 	devMount                     // the container's /dev, made by the keeper
 	cgroupMount                  // the container's cgroup directories
+	remount                      // a change of what is mounted there by then
 )
 
 // mount is a mount of the spec, with its options sorted out.
 type mount struct {
 	specs.Mount
-	kind      mountKind
-	set, clr  uint64   // mount attributes
-	prop      uint64   // propagation, 0 for the default (private)
-	data      []string // options of the file system
-	recursive bool
-	idmap     bool
-	fd        program.Arg   // where the init finds it
-	slot      program.Slot  // where the init makes it
-	cgroups   []program.Arg // one for each Input.CgroupDirs
+	kind    mountKind
+	opt     mountoption.Options
+	fd      program.Arg   // where the init finds it
+	slot    program.Slot  // where the init makes it
+	cgroups []program.Arg // one for each Input.CgroupDirs
 }
 
-func (m *mount) propagation() uint64 {
-	if m.prop != 0 {
-		return m.prop
+// attrs are the attributes of a new file system.
+func (m *mount) attrs() uint64 {
+	set := m.opt.Attr.Set | m.opt.RecAttr.Set
+	if m.lateReadonly() {
+		set &^= linux.MountAttrRdonly
 	}
-	return linux.MsPrivate
+	return set
 }
 
-// attribute is what a mount option does to the attributes of mount_setattr(2).
-type attribute struct{ set, clr uint64 }
-
-var attributes = map[string]attribute{
-	"ro": {set: linux.MountAttrRdonly}, "rw": {clr: linux.MountAttrRdonly},
-	"nosuid": {set: linux.MountAttrNosuid}, "suid": {clr: linux.MountAttrNosuid},
-	"nodev": {set: linux.MountAttrNodev}, "dev": {clr: linux.MountAttrNodev},
-	"noexec": {set: linux.MountAttrNoexec}, "exec": {clr: linux.MountAttrNoexec},
-	"nodiratime": {set: linux.MountAttrNodiratim}, "diratime": {clr: linux.MountAttrNodiratim},
-	"nosymfollow": {set: linux.MountAttrNosymf}, "symfollow": {clr: linux.MountAttrNosymf},
-	"noatime":     {set: linux.MountAttrNoatime, clr: linux.MountAttrAtimeMask},
-	"strictatime": {set: linux.MountAttrStrict, clr: linux.MountAttrAtimeMask},
-	"relatime":    {clr: linux.MountAttrAtimeMask}, "norelatime": {}, "nostrictatime": {}, "defaults": {}, "async": {},
+// lateReadonly says whether the mount becomes read-only at the end only: other
+// mounts may need places in it that are not there yet.
+func (m *mount) lateReadonly() bool {
+	fresh := m.kind == devMount || m.kind == newMount && m.Type == "tmpfs"
+	return fresh && (m.opt.Attr.Set|m.opt.RecAttr.Set)&linux.MountAttrRdonly != 0
 }
 
-var propagations = map[string]uint64{
-	"private": linux.MsPrivate, "rprivate": linux.MsPrivate, "slave": linux.MsSlave, "rslave": linux.MsSlave,
-	"shared": linux.MsShared, "rshared": linux.MsShared, "unbindable": linux.MsUnbindable, "runbindable": linux.MsUnbindable,
+// data are the options of a new file system itself.
+func (m *mount) data(label string) []string {
+	data := append(append([]string{}, m.opt.Data...), m.opt.Super...)
+	if !kernelMade[m.Type] && m.attrs()&linux.MountAttrRdonly != 0 {
+		data = append(data, "ro") // what is on a disk is not to be written by the mount itself
+	}
+	if label != "" && m.Type != "proc" && m.Type != "sysfs" && m.Type != "mqueue" {
+		data = append(data, "context="+label)
+	}
+	return data
+}
+
+// kernelMade are file systems of the kernel's own, with nothing behind them.
+// Some are one file system for all who mount them: to make that read-only is refused.
+var kernelMade = map[string]bool{
+	"proc": true, "sysfs": true, "tmpfs": true, "devpts": true, "mqueue": true, "securityfs": true, "debugfs": true,
+	"tracefs": true, "bpf": true, "devtmpfs": true, "ramfs": true, "hugetlbfs": true, "configfs": true, "binfmt_misc": true,
 }
 
 // parseMount sorts the options of a mount of the spec.
 func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
-	if !path.IsAbs(sm.Destination) {
-		return nil, fmt.Errorf("mount destination %q is not an absolute path", sm.Destination)
-	}
-	m := &mount{Mount: sm}
-	m.Destination = path.Clean(sm.Destination)
+	m := &mount{Mount: sm, opt: mountoption.Parse(sm.Options)}
+	m.Destination = path.Clean("/" + sm.Destination) // a relative one is below the root
 	if m.Destination == "/" {
 		return nil, fmt.Errorf("mount destination is /: what lies there is the root, see root.path")
 	}
-	for _, o := range sm.Options {
-		attr, isAttr := attributes[o]
-		kept := uint64(0)
-		if isAttr {
-			// "rw" undoes an earlier "ro"; it does not make writable what the host
-			// has mounted read-only. "rrw" does.
-			kept = attr.clr &^ linux.MountAttrAtimeMask
-		} else if strings.HasPrefix(o, "r") {
-			// "rro" and its like reach the mounts below; those of rbind all do.
-			attr, isAttr = attributes[o[1:]]
-		}
-		prop, isProp := propagations[o]
-		switch {
-		case isAttr:
-			m.set = m.set&^attr.clr | attr.set
-			m.clr = m.clr&^attr.set | attr.clr&^kept
-		case isProp:
-			m.prop = prop
-		case o == "bind" || o == "rbind":
-			m.kind, m.recursive = bindMount, o == "rbind"
-		case o == "idmap" || o == "ridmap":
-			m.idmap = true
-		default:
-			m.data = append(m.data, o)
-		}
-	}
-	if own, ok := owners[m.Type]; ok && m.kind == newMount && p.hasNew(specs.UserNamespace) && !p.hasNew(own.namespace) {
-		// A user namespace may mount these only for a namespace of its own.
-		m.kind, m.Source, m.data = bindMount, own.host, nil
-	}
+	own, isOwn := owners[m.Type]
 	switch {
-	case m.Type == "bind":
+	case m.opt.Remount:
+		m.kind = remount
+		return m, nil
+	case m.opt.Bind || m.Type == "bind":
 		m.kind = bindMount
+	case isOwn && p.hasNew(specs.UserNamespace) && !p.hasNew(own.namespace):
+		// A user namespace may mount these only for a namespace of its own.
+		m.kind, m.Source = bindMount, own.host
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		m.kind = cgroupMount
-	case m.kind != bindMount && m.Type == "tmpfs" && m.Destination == "/dev":
+	case m.Type == "tmpfs" && m.Destination == "/dev":
 		m.kind = devMount
+	case m.Type == "":
+		return nil, fmt.Errorf("mount %s has no type, and is no bind", m.Destination)
+	}
+	if err := p.checkIDMap(m); err != nil {
+		return nil, err
 	}
 	if m.kind == bindMount {
 		m.fd = p.share(m.Destination)
-		if len(m.data) > 0 {
-			return nil, fmt.Errorf("bind %s has unknown option %q", m.Destination, m.data[0])
-		}
 		if !path.IsAbs(m.Source) {
 			return nil, fmt.Errorf("bind source %q is not an absolute path", m.Source)
 		}
@@ -124,10 +103,22 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 	}
 	m.slot = p.Slot("mount-" + m.Destination)
 	m.fd = m.slot.Value()
-	if m.prop != 0 && m.prop != linux.MsPrivate {
-		return nil, fmt.Errorf("mount %s: propagation other than private needs a bind", m.Destination)
-	}
 	return m, nil
+}
+
+// checkIDMap sees to it that a map of ids is known if one is asked for.
+func (p *planner) checkIDMap(m *mount) error {
+	own := len(m.UIDMappings) > 0
+	m.opt.IDMap = m.opt.IDMap || own || len(m.GIDMappings) > 0
+	switch {
+	case own != (len(m.GIDMappings) > 0):
+		return fmt.Errorf("mount %s has only one of uidMappings and gidMappings: give both", m.Destination)
+	case m.opt.IDMap && m.kind != bindMount:
+		return fmt.Errorf("mount %s has mapped ids, but only binds can", m.Destination)
+	case m.opt.IDMap && !own && !p.userns:
+		return fmt.Errorf("mount %s has option idmap, but no uidMappings, and the container has no user namespace to take them from", m.Destination)
+	}
+	return nil
 }
 
 // owners are the file systems that show a namespace, and where the host has its own.
@@ -143,7 +134,7 @@ var owners = map[string]struct {
 // find returns the mount at a destination.
 func (p *planner) find(dest string) *mount {
 	for _, m := range p.mounts {
-		if m.Destination == dest {
+		if m.Destination == dest && m.kind != remount {
 			return m
 		}
 	}
@@ -159,159 +150,34 @@ func (p *planner) makeMounts() {
 			continue
 		}
 		p.Do("make %s for %s", m.Type, m.Destination)
+		data := m.data(p.in.Spec.Linux.MountLabel)
+		p.Remedy("the kernel lacks this file system, or refuses one of its options: %s", strings.Join(data, ","))
 		source := m.Source
 		if source == "" {
 			source = m.Type
 		}
-		p.newMount(m.Type, source, m.data, m.set, m.slot)
+		p.newMount(m.Type, source, data, m.attrs(), m.slot)
+		p.propagate(m.fd, m.opt.Propagations)
 	}
 }
 
-// attachMounts puts all mounts in their places below the new root, in the
-// spec's order.
-func (p *planner) attachMounts() {
-	for _, m := range p.mounts {
-		p.Do("mount %s at %s", m.what(), m.Destination)
-		p.Remedy("look what the image has at %s: a directory takes only a directory, a file only a file, and no link may be at /proc, /sys or /dev", m.Destination)
-		switch m.kind {
-		case cgroupMount:
-			p.attachCgroups(m)
-		case devMount:
-			p.attach(p.devFD, p.target(m.Destination, true))
-			p.dirInDev("pts")
-			p.dirInDev("shm")
-			p.dirInDev("mqueue")
-		case bindMount:
-			p.attach(m.fd, p.target(m.Destination, !p.in.NotDir[m.Source]))
-		case newMount:
-			p.attach(m.fd, p.target(m.Destination, true))
-			if m.Type == "devpts" && m.Destination == "/dev/pts" && p.keepPts() {
-				p.Call("dup3", linux.SysDup3, m.fd, p.devpts(), program.Int(0))
-			}
+// propagate gives a mount its types of propagation. Detached, a new one is private.
+func (p *planner) propagate(fd program.Arg, all []mountoption.Propagation) {
+	for _, prop := range all {
+		if prop.Type != linux.MsPrivate {
+			p.setAttr(fd, prop.Recursive, p.mountAttr(0, 0, prop.Type, false), propagationText(prop.Type))
 		}
 	}
-	if m := p.find("/dev/pts"); (m == nil || m.kind != newMount) && p.keepPts() {
-		p.foundPts()
+}
+
+func propagationText(typ uint64) string {
+	switch typ {
+	case linux.MsSlave:
+		return "slave"
+	case linux.MsShared:
+		return "shared"
+	case linux.MsUnbindable:
+		return "unbindable"
 	}
+	return "private"
 }
-
-// keepPts says whether somebody will need the container's devpts: the terminal
-// of the command or, where a keeper holds it, those of later execs.
-func (p *planner) keepPts() bool { return p.in.Handover == nil || p.in.Spec.Process.Terminal }
-
-// foundPts keeps what the container has at /dev/pts instead of a devpts of its
-// own, the host's say, for terminals: now and in later execs.
-func (p *planner) foundPts() {
-	p.Do("find /dev/pts")
-	pts, none := p.Slot("pts"), p.Label("no /dev/pts")
-	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
-	p.openInRoot("/dev/pts", how, pts).Tolerate(enoent, enotdir)
-	for _, e := range []syscall.Errno{enoent, enotdir} {
-		p.IfEqual(pts.Value(), program.Errno(e), none)
-	}
-	p.Call("dup3", linux.SysDup3, pts.Value(), p.devpts(), program.Int(0))
-	p.Place(none)
-}
-
-// dirInDev makes a mount point in the fresh /dev, where nobody else writes yet.
-func (p *planner) dirInDev(name string) {
-	if p.find("/dev/"+name) != nil {
-		p.Call("mkdirat", linux.SysMkdirat, p.devFD, p.String(name), program.Flags(0o755, "0755"))
-	}
-}
-
-func (m *mount) what() string {
-	switch m.kind {
-	case bindMount:
-		return m.Source
-	case cgroupMount:
-		return "cgroup"
-	}
-	return m.Type
-}
-
-// attachCgroups shows the container's directories of each hierarchy: alone
-// when there is one unified tree, else below a tmpfs, as hosts do.
-func (p *planner) attachCgroups(m *mount) {
-	dirs := p.in.CgroupDirs
-	attrs := m.set | linux.MountAttrNosuid | linux.MountAttrNodev | linux.MountAttrNoexec
-	if len(dirs) == 1 && dirs[0].Name == "" {
-		p.setAttr(m.cgroups[0], true, p.mountAttr(attrs, 0, linux.MsPrivate, false), attrText(attrs))
-		p.attach(m.cgroups[0], p.target(m.Destination, true))
-		return
-	}
-	p.newMount("tmpfs", "tmpfs", []string{"mode=755"}, 0, m.slot)
-	p.attach(m.fd, p.target(m.Destination, true))
-	for i, d := range dirs {
-		p.Call("mkdirat", linux.SysMkdirat, m.fd, p.String(d.Name), program.Flags(0o755, "0755"))
-		p.Call("move_mount", linux.SysMoveMount, m.cgroups[i], p.String(""), m.fd, p.String(d.Name), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
-	}
-	for _, d := range dirs {
-		// Controllers that share a hierarchy are also found by their own names.
-		for _, c := range strings.Split(d.Name, ",") {
-			if c != d.Name {
-				p.Call("symlinkat", linux.SysSymlinkat, p.String(d.Name), m.fd, p.String(c)).Tolerate(eexist)
-			}
-		}
-	}
-	p.setAttr(m.fd, true, p.mountAttr(attrs, 0, linux.MsPrivate, false), attrText(attrs))
-}
-
-// noSymlinks are mount points that must be what they seem: a symbolic link
-// there is an attack (CVE-2019-19921, CVE-2023-27561), not a layout.
-var noSymlinks = []string{"/proc", "/sys", "/dev"}
-
-// target opens the mount point dest below the root, and makes it if the image
-// has none.
-func (p *planner) target(dest string, dir bool) program.Slot {
-	t := p.Slot("at-" + dest)
-	how := p.how(slices.Contains(noSymlinks, dest))
-	have, missing := p.Label("have "+dest), p.Label("make "+dest)
-	p.openInRoot(dest, how, t).Tolerate(enoent)
-	p.IfEqual(t.Value(), program.Errno(enoent), missing)
-	p.Goto(have)
-	p.Place(missing)
-	parent := p.Slot("parent-of-" + dest)
-	names := strings.Split(strings.TrimPrefix(dest, "/"), "/")
-	for i, name := range names {
-		p.openInRoot("/"+strings.Join(names[:i], "/"), p.how(false), parent)
-		if i < len(names)-1 || dir {
-			p.Call("mkdirat", linux.SysMkdirat, parent.Value(), p.String(name), program.Flags(0o755, "0755")).Tolerate(eexist)
-		} else {
-			p.Call("mknodat", linux.SysMknodat, parent.Value(), p.String(name), program.Flags(linux.SIfreg|0o644, "S_IFREG|0644"), program.Int(0)).Tolerate(eexist)
-		}
-	}
-	p.openInRoot(dest, how, t)
-	p.Place(have)
-	return t
-}
-
-// openInRoot opens a path as if the new root were "/": links cannot leave it.
-func (p *planner) openInRoot(file string, how program.Arg, to program.Slot) *program.Step {
-	return p.openIn(p.rootFD, file, how, to)
-}
-
-// openIn opens a path as if root were "/". A mount or a rename anywhere on the
-// host while a ".." is passed is EAGAIN (openat2(2)): then it looks again.
-func (p *planner) openIn(root program.Arg, file string, how program.Arg, to program.Slot) *program.Step {
-	again := p.Label("open again")
-	p.Place(again)
-	s := p.Call("openat2", linux.SysOpenat2, root, p.String(file), how, program.Int(24)).To(to).Tolerate(syscall.EAGAIN)
-	p.IfEqual(to.Value(), program.Errno(syscall.EAGAIN), again)
-	return s
-}
-
-// how is a struct open_how (openat2(2)) for O_PATH inside the root.
-func (p *planner) how(noSymlinks bool) program.Arg {
-	resolve, text := uint64(linux.ResolveInRoot|linux.ResolveNoMagic), "O_PATH IN_ROOT"
-	if noSymlinks {
-		resolve, text = resolve|linux.ResolveNoSymlinks, text+" NO_SYMLINKS"
-	}
-	return p.openHow(linux.OPath, resolve, text)
-}
-
-func (p *planner) attach(fd program.Arg, target program.Slot) {
-	p.Call("move_mount", linux.SysMoveMount, fd, p.String(""), target.Value(), p.String(""), program.Flags(linux.MoveMountFEmpty|linux.MoveMountTEmpty, "F_EMPTY_PATH|T_EMPTY_PATH"))
-}
-
-func itoa[T int | uint32](n T) string { return strconv.FormatInt(int64(n), 10) }

@@ -118,6 +118,8 @@ type Input struct {
 	// AttachedLayers is set where overlayfs takes no layers from a detached mount
 	// (before Linux 6.15).
 	AttachedLayers bool
+	// BindDevices: no device node can be made, so the host's are bound.
+	BindDevices bool
 	// LastCap is the highest capability that the kernel knows.
 	LastCap int
 	// Available are the capabilities that can be given where there is no user
@@ -169,6 +171,9 @@ func Joined(s *specs.Spec) (joined []specs.LinuxNamespace) {
 type CgroupDir struct {
 	Name string // as shown in the container: "memory", "cpu,cpuacct"
 	Path string // on the host
+	// Root, if set, is the root of the hierarchy on the host, which a container
+	// without a cgroup namespace is shown instead.
+	Root string
 }
 
 // Build compiles the plan of a container.
@@ -202,10 +207,14 @@ type planner struct {
 	pidfd            program.Slot
 	rootFD, devFD    program.Arg
 	files            program.Buffer // the inherited limit of open files, if it was raised
+	nullFD           program.Arg    // for masks, where the container has no /dev of its own
+	ownDev           bool           // it has
+	devices          []device
 	shared           int            // how many shared files have a number
 	word             program.Buffer // where eventfds are read to
 	one              program.Arg    // what is written to them
 	hows             map[string]program.Arg
+	idspaces         map[string]program.Slot // user namespaces made for maps of mounts
 }
 
 func newPlanner(in Input) (*planner, error) {
@@ -221,7 +230,7 @@ func newPlanner(in Input) (*planner, error) {
 		ids: b.Slot("ids"), root: b.Slot("root-ready"), ready: b.Slot("ready"),
 		pidfd: b.Slot("pidfd"),
 		word:  b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),
-		hows: map[string]program.Arg{},
+		hows: map[string]program.Arg{}, idspaces: map[string]program.Slot{},
 	}
 	p.rootFD, p.devFD = p.share("root"), p.share("dev")
 	p.userns = p.has(specs.UserNamespace)
@@ -232,6 +241,7 @@ func newPlanner(in Input) (*planner, error) {
 		}
 		p.mounts = append(p.mounts, pm)
 	}
+	p.planDevices()
 	return p, nil
 }
 

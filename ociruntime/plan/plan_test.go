@@ -57,7 +57,7 @@ func baseInput() Input {
 		Rootfs:     &linux.Overlay{Root: "/var/lib/berth", Lower: []string{"layers/b", "layers/a"}, Upper: "containers/c/upper", Work: "containers/c/work"},
 		Joins:      []string{"memory", "pids", "unified"},
 		IntoCgroup: true,
-		CgroupDirs: []CgroupDir{{"memory", "/sys/fs/cgroup/memory/berth/0123"}, {"cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/berth/0123"}},
+		CgroupDirs: []CgroupDir{{Name: "memory", Path: "/sys/fs/cgroup/memory/berth/0123"}, {Name: "cpu,cpuacct", Path: "/sys/fs/cgroup/cpu,cpuacct/berth/0123"}},
 		NotDir:     map[string]bool{},
 		LastCap:    40,
 	}
@@ -94,7 +94,7 @@ func TestBuildGolden(t *testing.T) {
 		"filter": func(in *Input) { in.Filter, in.FilterFlags = filter, 2 },
 		"binds": func(in *Input) {
 			in.Spec.Mounts = append(in.Spec.Mounts,
-				specs.Mount{Destination: "/data", Type: "bind", Source: "/srv/data", Options: []string{"rbind", "ro", "idmap"}},
+				specs.Mount{Destination: "/data", Type: "bind", Source: "/srv/data", Options: []string{"rbind", "rro", "idmap"}},
 				specs.Mount{Destination: "/etc/hosts", Type: "bind", Source: "/srv/hosts", Options: []string{"bind", "rslave"}})
 			in.NotDir["/srv/hosts"] = true
 			in.Spec.Root.Readonly = true
@@ -130,7 +130,7 @@ func TestBuildGolden(t *testing.T) {
 			in.Spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {Secs: 100}}
 		},
 		"cgroup2": func(in *Input) {
-			in.Joins, in.CgroupDirs = []string{"unified"}, []CgroupDir{{"", "/sys/fs/cgroup/berth/0123"}}
+			in.Joins, in.CgroupDirs = []string{"unified"}, []CgroupDir{{Path: "/sys/fs/cgroup/berth/0123"}}
 		},
 	}
 	for name, change := range tests {
@@ -191,20 +191,30 @@ func TestBuildRefuses(t *testing.T) {
 		change func(in *Input)
 		want   string
 	}{
-		"no command":           {func(in *Input) { in.Spec.Process.Args = nil }, "process.args is empty"},
-		"no mount namespace":   {func(in *Input) { without(in.Spec, specs.MountNamespace) }, "no new mount namespace"},
-		"mount namespace":      {func(in *Input) { in.Spec.Linux.Namespaces[1].Path = "/proc/1/ns/mnt" }, "no new mount namespace"},
-		"unknown namespace":    {func(in *Input) { in.Spec.Linux.Namespaces[1].Type = "space" }, "not supported"},
-		"no id map":            {func(in *Input) { in.Spec.Linux.UIDMappings = nil }, "uid_map is empty"},
-		"unknown capability":   {func(in *Input) { in.Spec.Process.Capabilities.Bounding = []string{"CAP_FLY"} }, "capability CAP_FLY is unknown"},
-		"unknown rlimit":       {func(in *Input) { in.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, "rlimit RLIMIT_X is unknown"},
-		"relative cwd":         {func(in *Input) { in.Spec.Process.Cwd = "work" }, `process.cwd "work" is not an absolute path`},
-		"relative destination": {func(in *Input) { in.Spec.Mounts[0].Destination = "proc" }, `mount destination "proc" is not an absolute path`},
-		"relative source":      {func(in *Input) { in.Spec.Mounts[0] = specs.Mount{Destination: "/x", Type: "bind", Source: "x"} }, `bind source "x" is not an absolute path`},
-		"unknown bind option": {func(in *Input) {
-			in.Spec.Mounts[0] = specs.Mount{Destination: "/x", Type: "bind", Source: "/x", Options: []string{"bnd"}}
-		}, `unknown option "bnd"`},
-		"device outside /dev":  {func(in *Input) { in.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/etc/x", Type: "c"}} }, "only c, u, b and p below /dev"},
+		"no command":          {func(in *Input) { in.Spec.Process.Args = nil }, "process.args is empty"},
+		"no mount namespace":  {func(in *Input) { without(in.Spec, specs.MountNamespace) }, "no new mount namespace"},
+		"mount namespace":     {func(in *Input) { in.Spec.Linux.Namespaces[1].Path = "/proc/1/ns/mnt" }, "no new mount namespace"},
+		"unknown namespace":   {func(in *Input) { in.Spec.Linux.Namespaces[1].Type = "space" }, "not supported"},
+		"no id map":           {func(in *Input) { in.Spec.Linux.UIDMappings = nil }, "uid_map is empty"},
+		"unknown capability":  {func(in *Input) { in.Spec.Process.Capabilities.Bounding = []string{"CAP_FLY"} }, "capability CAP_FLY is unknown"},
+		"unknown rlimit":      {func(in *Input) { in.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, "rlimit RLIMIT_X is unknown"},
+		"relative cwd":        {func(in *Input) { in.Spec.Process.Cwd = "work" }, `process.cwd "work" is not an absolute path`},
+		"root as destination": {func(in *Input) { in.Spec.Mounts[0].Destination = "." }, "mount destination is /"},
+		"relative source":     {func(in *Input) { in.Spec.Mounts[0] = specs.Mount{Destination: "/x", Type: "bind", Source: "x"} }, `bind source "x" is not an absolute path`},
+		"unknown device type": {func(in *Input) { in.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/etc/x", Type: "d"}} }, "c, u, b and p are possible"},
+		"no type of mount":    {func(in *Input) { in.Spec.Mounts[0].Type = "" }, "mount /proc has no type"},
+		"id map of a tmpfs":   {func(in *Input) { in.Spec.Mounts[3].Options = []string{"idmap"} }, "only binds can"},
+		"half an id map": {func(in *Input) {
+			in.Spec.Mounts[3] = specs.Mount{Destination: "/x", Source: "/x", Options: []string{"bind"}, UIDMappings: in.Spec.Linux.UIDMappings}
+		}, "give both"},
+		"id map of no user namespace": {func(in *Input) {
+			without(in.Spec, specs.UserNamespace)
+			in.Spec.Mounts[3] = specs.Mount{Destination: "/x", Source: "/x", Options: []string{"bind", "ridmap"}}
+		}, "has no user namespace to take them from"},
+		"unknown propagation of the root": {func(in *Input) { in.Spec.Linux.RootfsPropagation = "half" }, `linux.rootfsPropagation is "half"`},
+		"long option of a file system": {func(in *Input) {
+			in.Spec.Mounts[3].Options = []string{"x=" + strings.Repeat("y", 256)}
+		}, "more than 255 bytes"},
 		"NUL in an argument":   {func(in *Input) { in.Spec.Process.Args = []string{"/bin/a\x00b"} }, "NUL byte"},
 		"hostname without uts": {func(in *Input) { without(in.Spec, specs.UTSNamespace) }, "needs a new uts namespace"},
 		"sysctl without proc": {func(in *Input) {

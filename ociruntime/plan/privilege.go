@@ -3,31 +3,21 @@ package plan
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"strings"
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/number"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// capabilities are the numbers of capabilities(7) in order.
-var capabilities = []string{
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
-	"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
-	"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
-	"CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
-	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
-	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
-}
-
 func (p *planner) capMask(names []string) uint64 {
 	mask := uint64(0)
 	for _, n := range names {
-		i := slices.Index(capabilities, n)
-		if i < 0 {
+		i, ok := number.Capability(n)
+		if !ok {
 			p.refuse("capability %s is unknown", n)
 			continue
 		}
@@ -70,7 +60,7 @@ func (p *planner) privileges() {
 	// Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)).
 	loader := uint64(0)
 	if len(p.in.Filter) > 0 && !proc.NoNewPrivileges {
-		loader = 1 << slices.Index(capabilities, "CAP_SYS_ADMIN")
+		loader = 1 << number.CapSysAdmin
 	}
 	p.setCapabilities(effective|loader, permitted|loader, inheritable)
 	// The kernel raises only what is in both other sets (capabilities(7)), and the
@@ -104,11 +94,7 @@ func (p *planner) dropBounding(keep uint64) {
 		if keep&(1<<i) != 0 {
 			continue
 		}
-		name := itoa(i)
-		if i < len(capabilities) {
-			name = capabilities[i]
-		}
-		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapbsetDrop, "PR_CAPBSET_DROP"), program.Flags(uint64(i), name))
+		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapbsetDrop, "PR_CAPBSET_DROP"), program.Flags(uint64(i), number.CapabilityName(i)))
 	}
 }
 
@@ -172,10 +158,10 @@ func (p *planner) raiseAmbient(ambient uint64) {
 		return
 	}
 	p.Do("set ambient capabilities")
-	for i, name := range capabilities {
+	for i := range p.in.LastCap + 1 {
 		if ambient&(1<<i) != 0 {
 			zero := program.Int(0)
-			p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapAmbient, "PR_CAP_AMBIENT"), program.Flags(linux.PrCapAmbientRaise, "RAISE"), program.Flags(uint64(i), name), zero, zero)
+			p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapAmbient, "PR_CAP_AMBIENT"), program.Flags(linux.PrCapAmbientRaise, "RAISE"), program.Flags(uint64(i), number.CapabilityName(i)), zero, zero)
 		}
 	}
 }
@@ -283,4 +269,3 @@ func searchPath(env []string, name string) []string {
 	}
 	return files
 }
-
