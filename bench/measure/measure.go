@@ -39,14 +39,7 @@ type Sample struct {
 type Series []Sample
 
 // Median is the median wall time.
-func (s Series) Median() time.Duration {
-	if len(s) == 0 {
-		return 0
-	}
-	walls := s.walls()
-	n := len(walls)
-	return (walls[(n-1)/2] + walls[n/2]) / 2
-}
+func (s Series) Median() time.Duration { return middle(s.walls()) }
 
 // Min is the least wall time.
 func (s Series) Min() time.Duration {
@@ -56,9 +49,9 @@ func (s Series) Min() time.Duration {
 	return s.walls()[0]
 }
 
-// CPU is the mean processor time: a daemon's is counted in steps of 10 ms, which
-// only a sum evens out.
-func (s Series) CPU() time.Duration {
+// MeanCPU is the mean processor time: a daemon's is counted in steps of 10 ms,
+// which only a sum evens out.
+func (s Series) MeanCPU() time.Duration {
 	if len(s) == 0 {
 		return 0
 	}
@@ -69,13 +62,30 @@ func (s Series) CPU() time.Duration {
 	return sum / time.Duration(len(s))
 }
 
+// MedianCPU is the median processor time, for what needs no daemon.
+func (s Series) MedianCPU() time.Duration {
+	return middle(s.sorted(func(x Sample) time.Duration { return x.CPU }))
+}
+
 func (s Series) walls() []time.Duration {
-	walls := make([]time.Duration, len(s))
+	return s.sorted(func(x Sample) time.Duration { return x.Wall })
+}
+
+func (s Series) sorted(of func(Sample) time.Duration) []time.Duration {
+	all := make([]time.Duration, len(s))
 	for i, x := range s {
-		walls[i] = x.Wall
+		all[i] = of(x)
 	}
-	slices.Sort(walls)
-	return walls
+	slices.Sort(all)
+	return all
+}
+
+func middle(sorted []time.Duration) time.Duration {
+	n := len(sorted)
+	if n == 0 {
+		return 0
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 // Meter runs commands one at a time. There is one in a process.
@@ -106,20 +116,50 @@ func (m *Meter) Close() error { return m.output.Close() }
 // then stays: a container that was started to stay.
 const settleTime = 2 * time.Second
 
-// Run runs cmd, whose daemons (with their threads and reaped children) work for
-// it meanwhile. An exit status other than 0 is an error with the last output. On
-// is the thread that starts it, nil for any.
-func (m *Meter) Run(cmd *exec.Cmd, daemons []int, on *linux.MountThread) (Sample, error) {
-	if err := m.output.Truncate(0); err != nil {
+// Options say what belongs to a command.
+type Options struct {
+	// Daemons work for it meanwhile; their threads and reaped children count.
+	Daemons []int
+	// On is the thread that starts it, nil for any.
+	On *linux.MountThread
+}
+
+// Run runs cmd. An exit status other than 0 is an error with the last output.
+func (m *Meter) Run(cmd *exec.Cmd, o Options) (Sample, error) {
+	all, err := m.RunAll([]*exec.Cmd{cmd}, o)
+	if err != nil {
 		return Sample{}, err
+	}
+	return all[0], nil
+}
+
+// RunAll runs commands that work on one thing. What the first leaves running is
+// the second's to end: after that one it waits until nothing is left.
+func (m *Meter) RunAll(commands []*exec.Cmd, o Options) ([]Sample, error) {
+	present := append(children(), o.Daemons...)
+	var all []Sample
+	for i, cmd := range commands {
+		before := spent(o.Daemons)
+		wall, err := m.run(cmd, o.On)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 || len(commands) == 1 {
+			m.settle(present)
+		}
+		all = append(all, Sample{Wall: wall, CPU: spent(o.Daemons) - before})
+	}
+	return all, nil
+}
+
+func (m *Meter) run(cmd *exec.Cmd, on *linux.MountThread) (wall time.Duration, err error) {
+	if err := m.output.Truncate(0); err != nil {
+		return 0, err
 	}
 	if _, err := m.output.Seek(0, io.SeekStart); err != nil {
-		return Sample{}, err
+		return 0, err
 	}
 	cmd.Stdout, cmd.Stderr = m.output, m.output
-	before, present := spent(daemons), children()
-	var err error
-	var wall time.Duration
 	run := func() {
 		start := time.Now()
 		err = cmd.Run()
@@ -131,10 +171,9 @@ func (m *Meter) Run(cmd *exec.Cmd, daemons []int, on *linux.MountThread) (Sample
 		on.Do(run)
 	}
 	if err != nil {
-		return Sample{}, fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, m.lastLine())
+		return 0, fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, m.lastLine())
 	}
-	m.settle(append(present, daemons...))
-	return Sample{Wall: wall, CPU: spent(daemons) - before}, nil
+	return wall, nil
 }
 
 // lastLine is the end of what the last command wrote.

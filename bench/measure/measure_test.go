@@ -20,7 +20,7 @@ func TestSeries(t *testing.T) {
 	if got := s.Min(); got != ms {
 		t.Errorf("min = %v, want 1ms", got)
 	}
-	if got := s.CPU(); got != 3*ms {
+	if got := s.MeanCPU(); got != 3*ms {
 		t.Errorf("cpu = %v, want 3ms", got)
 	}
 }
@@ -32,7 +32,7 @@ func TestRunCountsWhatIsLeftBehind(t *testing.T) {
 	}
 	defer m.Close()
 	// The shell exits at once; its orphan goes on and burns time.
-	s, err := m.Run(exec.Command("sh", "-c", "(i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done) & exit 0"), nil, nil)
+	s, err := m.Run(exec.Command("sh", "-c", "(i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done) & exit 0"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestRunReportsFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	_, err = m.Run(exec.Command("sh", "-c", "echo words; exit 3"), nil, nil)
+	_, err = m.Run(exec.Command("sh", "-c", "echo words; exit 3"), Options{})
 	if err == nil || !strings.Contains(err.Error(), "words") || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("err = %v, want the status and the last line", err)
 	}

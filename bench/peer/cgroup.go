@@ -73,15 +73,15 @@ func (e *Engine) leaveNoCgroup(name string) {
 		var errs []error
 		for _, dir := range cgroupsOf(name) {
 			if !slices.Contains(present, dir) {
-				errs = append(errs, removeCgroup(dir))
+				errs = append(errs, RemoveCgroup(dir))
 			}
 		}
 		return errors.Join(errs...)
 	})
 }
 
-// removeCgroup removes a cgroup and those below it.
-func removeCgroup(dir string) error {
+// RemoveCgroup removes a cgroup and those below it.
+func RemoveCgroup(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func removeCgroup(dir string) error {
 	var errs []error
 	for _, e := range entries {
 		if e.IsDir() {
-			errs = append(errs, removeCgroup(filepath.Join(dir, e.Name())))
+			errs = append(errs, RemoveCgroup(filepath.Join(dir, e.Name())))
 		}
 	}
 	return errors.Join(append(errs, os.Remove(dir))...)

@@ -95,7 +95,7 @@ func libraries() []library {
 		{"github.com/moby/moby/api", "api cli engine cmd test container events image network spec volume", true, "the API's types, used as they are"},
 		{"github.com/moby/moby/client/pkg/jsonmessage", "cli", false, "docker's progress output"},
 		{"github.com/moby/docker-image-spec", "engine", true, "a type inside moby/moby/api's"},
-		{"github.com/moby/profiles/seccomp", "spec ociruntime/seccomp", true, "the default profile"},
+		{"github.com/moby/profiles/seccomp", "spec ociruntime/seccomp bench", true, "the default profile"},
 		{"github.com/moby/sys/capability", "internal/linux ociruntime", true, "capability names and sets"},
 		{"github.com/moby/sys/mountinfo", "internal/linux ociruntime", true, "the mount table"},
 		{"github.com/moby/sys/user", "internal/linux ociruntime spec container engine", true, "passwd and group files"},

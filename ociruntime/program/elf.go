@@ -127,3 +127,6 @@ func (p *Program) String() string {
 	}
 	return w.String()
 }
+
+// Image is the executable.
+func (p *Program) Image() []byte { return p.image }

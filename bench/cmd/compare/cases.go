@@ -14,6 +14,7 @@ import (
 
 	"berth/bench/measure"
 	"berth/bench/peer"
+	"berth/bench/table"
 	"berth/image/toolbox"
 )
 
@@ -61,9 +62,9 @@ func (b *bench) start(ctx context.Context) error {
 	if err := build(ctx, empty, source); err != nil {
 		return err
 	}
-	rows := []*row{
-		{name: "berth --version", ours: true, command: func(int) *exec.Cmd { return exec.Command(filepath.Join(b.bin, "berth"), "--version") }},
-		{name: "an empty Go program", command: func(int) *exec.Cmd { return exec.Command(empty) }},
+	rows := []*table.Row{
+		{Name: "berth --version", Ours: true, Command: func(int) *exec.Cmd { return exec.Command(filepath.Join(b.bin, "berth"), "--version") }},
+		{Name: "an empty Go program", Command: func(int) *exec.Cmd { return exec.Command(empty) }},
 	}
 	var missing []error
 	for _, name := range []string{"crun", "runc", "podman", "docker"} {
@@ -72,16 +73,12 @@ func (b *bench) start(ctx context.Context) error {
 			missing = append(missing, err)
 			continue
 		}
-		rows = append(rows, &row{name: name + " --version", command: func(int) *exec.Cmd { return exec.Command(path, "--version") }})
+		rows = append(rows, &table.Row{Name: name + " --version", Command: func(int) *exec.Cmd { return exec.Command(path, "--version") }})
 	}
-	runs := b.runs
-	b.runs = 4 * runs // they are short
-	err := b.take(ctx, rows)
-	b.runs = runs
-	if err != nil {
+	if err := table.Take(ctx, b.meter, 4*b.runs, rows); err != nil { // they are short
 		return err
 	}
-	show(os.Stdout, "Start of a command line", rows, missing)
+	table.Show(os.Stdout, "Start of a command line", rows, missing)
 	return nil
 }
 
@@ -105,24 +102,24 @@ func (b *bench) bundle(ctx context.Context) error {
 			return err
 		}
 		rows, missing := b.runtimes(ours, dir, view)
-		if err := b.take(ctx, rows); err != nil {
+		if err := table.Take(ctx, b.meter, b.runs, rows); err != nil {
 			return err
 		}
 		title := "A bundle, start to exit: `true` in six namespaces"
 		if limits {
 			title += ", memory, process and device limits"
 		}
-		show(os.Stdout, title, rows, missing)
+		table.Show(os.Stdout, title, rows, missing)
 	}
 	return nil
 }
 
-func (b *bench) runtimes(ours, dir string, view *peer.View) (rows []*row, missing []error) {
-	rows = []*row{{name: "berth's runtime", ours: true, command: func(i int) *exec.Cmd {
+func (b *bench) runtimes(ours, dir string, view *peer.View) (rows []*table.Row, missing []error) {
+	rows = []*table.Row{{Name: "berth's runtime", Ours: true, Command: func(i int) *exec.Cmd {
 		return exec.Command(ours, filepath.Join(b.runDir, "ours"), dir, "bench-berth-"+strconv.Itoa(i))
 	}}}
 	const times = 10
-	rows = append(rows, &row{name: "berth's runtime in a process that runs, as in berthd", times: times, command: func(i int) *exec.Cmd {
+	rows = append(rows, &table.Row{Name: "berth's runtime in a process that runs, as in berthd", Times: times, Command: func(i int) *exec.Cmd {
 		return exec.Command(ours, filepath.Join(b.runDir, "ours"), dir, "bench-berth-"+strconv.Itoa(i), strconv.Itoa(times))
 	}})
 	for _, name := range []string{"crun", "runc"} {
@@ -132,11 +129,11 @@ func (b *bench) runtimes(ours, dir string, view *peer.View) (rows []*row, missin
 			continue
 		}
 		root := filepath.Join(b.runDir, name)
-		r := &row{name: name, command: func(i int) *exec.Cmd {
+		r := &table.Row{Name: name, Command: func(i int) *exec.Cmd {
 			return exec.Command(path, "--root", root, "run", "--bundle", dir, "bench-"+name+"-"+strconv.Itoa(i))
 		}}
 		if name == "crun" {
-			r.on, r.name = view.Thread, name+view.Note
+			r.On, r.Name = view.Thread, name+view.Note
 		}
 		rows = append(rows, r)
 	}
@@ -203,7 +200,7 @@ func (b *bench) engines(ctx context.Context) (err error) {
 		all = append(all, e)
 	}
 	if len(all) == 0 {
-		showMissing(os.Stdout, missing)
+		table.Missing(os.Stdout, missing)
 		return nil
 	}
 	b.meter.Settle()
@@ -217,23 +214,23 @@ func (b *bench) engines(ctx context.Context) (err error) {
 
 // wholeRuns compares a whole run of a container that does nothing.
 func (b *bench) wholeRuns(ctx context.Context, all []*peer.Engine, missing []error) error {
-	var rows []*row
+	var rows []*table.Row
 	for _, e := range all {
-		rows = append(rows, &row{name: e.Name + ": " + e.Version, ours: e.Ours, on: e.On, daemons: e.Daemons, command: func(int) *exec.Cmd {
+		rows = append(rows, &table.Row{Name: e.Name + ": " + e.Version, Ours: e.Ours, On: e.On, Daemons: e.Daemons, Command: func(int) *exec.Cmd {
 			return e.Command(e.RunArgs("--rm", "--network", "none", e.Image, "true")...)
 		}})
 	}
-	if err := b.take(ctx, rows); err != nil {
+	if err := table.Take(ctx, b.meter, b.runs, rows); err != nil {
 		return err
 	}
-	show(os.Stdout, "`run --rm --network none toolbox true`", rows, missing)
+	table.Show(os.Stdout, "`run --rm --network none toolbox true`", rows, missing)
 	return nil
 }
 
 // inRunning compares what is done with a running container, and what it costs
 // to have one.
 func (b *bench) inRunning(ctx context.Context, all []*peer.Engine, missing []error) (err error) {
-	var rows []*row
+	var rows []*table.Row
 	type parent struct {
 		engine string
 		pid    int
@@ -242,11 +239,11 @@ func (b *bench) inRunning(ctx context.Context, all []*peer.Engine, missing []err
 	for _, e := range all {
 		id, err := e.Output(e.RunArgs("-d", "--network", "none", e.Image, "sleep", "infinity")...)
 		if err != nil {
-			rows = append(rows, &row{name: e.Name, failed: err})
+			rows = append(rows, &table.Row{Name: e.Name, Failed: err})
 			continue
 		}
 		defer func() { err = errors.Join(err, e.Remove(id)) }()
-		rows = append(rows, &row{name: e.Name, ours: e.Ours, on: e.On, daemons: e.Daemons, command: func(int) *exec.Cmd {
+		rows = append(rows, &table.Row{Name: e.Name, Ours: e.Ours, On: e.On, Daemons: e.Daemons, Command: func(int) *exec.Cmd {
 			return e.Command("exec", id, "true")
 		}})
 		text, err := e.Output("inspect", "--format", "{{.State.Pid}}", id)
@@ -261,10 +258,10 @@ func (b *bench) inRunning(ctx context.Context, all []*peer.Engine, missing []err
 	}
 	b.meter.Settle()
 	if b.only.MatchString("exec") {
-		if err := b.take(ctx, rows); err != nil {
+		if err := table.Take(ctx, b.meter, b.runs, rows); err != nil {
 			return err
 		}
-		show(os.Stdout, "`exec CONTAINER true`", rows, missing)
+		table.Show(os.Stdout, "`exec CONTAINER true`", rows, missing)
 	}
 	if !b.only.MatchString("memory") {
 		return nil
@@ -286,7 +283,7 @@ func (b *bench) inRunning(ctx context.Context, all []*peer.Engine, missing []err
 			}
 		}
 	}
-	showMissing(os.Stdout, missing)
+	table.Missing(os.Stdout, missing)
 	return nil
 }
 

@@ -2,8 +2,8 @@
 // run and prints tables: medians and ratios.
 //
 // Level: L5.
-// Owns: the cases; how the tables look.
-// May import: bench/measure, bench/peer, image/toolbox.
+// Owns: the cases.
+// May import: bench/measure, bench/peer, bench/table, image/toolbox.
 // Must not know: how berth works inside.
 //
 // The cases of a table alternate, so that a busy minute hits all of them. Nothing
@@ -22,6 +22,7 @@ import (
 	"syscall"
 
 	"berth/bench/measure"
+	"berth/bench/table"
 )
 
 func main() {
@@ -78,7 +79,7 @@ func compare(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	machine(os.Stdout)
+	table.Machine(os.Stdout)
 	b := bench{options: o, meter: m, dir: dir, runDir: run, archive: archive}
 	for _, part := range []struct {
 		name string
