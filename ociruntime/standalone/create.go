@@ -67,26 +67,22 @@ func (r *Runtime) make(ctx context.Context, a CreateArgs, wait bool) (_ *making,
 }
 
 // read reads the bundle.
-func (m *making) read(context.Context) (err error) {
-	dir, err := filepath.Abs(m.args.Bundle)
+func (m *making) read(context.Context) error {
+	b, err := bundle.Load(m.args.Bundle)
 	if err != nil {
 		return err
 	}
-	m.args.Bundle = dir
-	if m.spec, err = bundle.Load(dir); err != nil {
-		return err
+	m.args.Bundle, m.spec, m.config = b.Dir, b.Spec, b.Config
+	for _, w := range b.Warnings {
+		m.runtime.warn(w)
 	}
-	m.config, err = os.ReadFile(dir + "/config.json")
-	return err
+	return nil
 }
 
 // plan compiles the bundle. Nothing is made yet.
 func (m *making) plan(wait bool) func(context.Context) error {
 	return func(context.Context) (err error) {
 		s, in := m.spec, &m.in
-		if s.Process == nil {
-			return fmt.Errorf("config.json has no process: name a command")
-		}
 		if m.in, err = newInput(s, m.args.ProcessArgs); err != nil {
 			return err
 		}

@@ -131,7 +131,7 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error)
 
 // remove removes all that is left of a container whose init has ended.
 func (r *Runtime) remove(ctx context.Context, d *state.Dir, rec state.Record) error {
-	spec, err := load(d)
+	spec, err := load(d, rec)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.warn(fmt.Sprintf("delete container %s: no hooks run: %v", rec.ID, err))
 	}

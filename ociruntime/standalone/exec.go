@@ -46,7 +46,7 @@ func (r *Runtime) recall(d *state.Dir) (rec state.Record, spec *specs.Spec, err 
 	if rec, err = d.Record(); err != nil {
 		return rec, nil, err
 	}
-	spec, err = load(d)
+	spec, err = load(d, rec)
 	return rec, spec, err
 }
 

@@ -33,7 +33,7 @@ func (r *Runtime) Start(ctx context.Context, id string) (err error) {
 	if err != nil {
 		return err
 	}
-	spec, err := load(d)
+	spec, err := load(d, rec)
 	if err != nil {
 		return err
 	}
@@ -72,12 +72,16 @@ func endInit(d *state.Dir) error {
 }
 
 // load reads what a container was made from.
-func load(d *state.Dir) (*specs.Spec, error) {
+func load(d *state.Dir, rec state.Record) (*specs.Spec, error) {
 	config, err := d.Config()
 	if err != nil {
 		return nil, err
 	}
-	return bundle.Parse(config)
+	b, err := bundle.Parse(config, rec.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	return b.Spec, nil
 }
 
 // Spec is what a container was made from; errdefs.ErrNotFound if there is none.
@@ -87,5 +91,6 @@ func (r *Runtime) Spec(id string) (_ *specs.Spec, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	return load(d)
+	_, spec, err := r.recall(d)
+	return spec, err
 }

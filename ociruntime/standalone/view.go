@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"berth/internal/fault"
-	"berth/ociruntime/bundle"
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/state"
 
@@ -32,7 +31,7 @@ func (r *Runtime) State(id string) (s State, err error) {
 	}
 	s = State{
 		State:   specs.State{Version: spec.Version, ID: rec.ID, Status: in.Status, Pid: in.Pid, Bundle: rec.Bundle, Annotations: spec.Annotations},
-		Rootfs:  bundle.RootPath(spec, rec.Bundle),
+		Rootfs:  spec.Root.Path,
 		Created: rec.Created, Owner: owner(rec.Owner),
 	}
 	if s.Status == specs.StateRunning {
