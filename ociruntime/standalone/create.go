@@ -83,7 +83,7 @@ func (m *making) read(context.Context) error {
 func (m *making) plan(wait bool) func(context.Context) error {
 	return func(context.Context) (err error) {
 		s, in := m.spec, &m.in
-		if m.in, err = newInput(s, m.args.ProcessArgs); err != nil {
+		if m.in, err = m.runtime.input(s, m.args.ProcessArgs); err != nil {
 			return err
 		}
 		in.Handover.Wait = wait || s.Hooks != nil && len(s.Hooks.StartContainer) > 0
@@ -100,8 +100,8 @@ func (m *making) plan(wait bool) func(context.Context) error {
 	}
 }
 
-// newInput is what a container's plan and an exec's have in common.
-func newInput(s *specs.Spec, a ProcessArgs) (in plan.Input, err error) {
+// input is what a container's plan and an exec's have in common.
+func (r *Runtime) input(s *specs.Spec, a ProcessArgs) (in plan.Input, err error) {
 	in = plan.Input{Spec: s, Handover: &plan.Handover{Preserve: a.PreserveFDs}}
 	if size := s.Process.ConsoleSize; size != nil {
 		in.Width, in.Height = uint16(size.Width), uint16(size.Height)
@@ -113,7 +113,7 @@ func newInput(s *specs.Spec, a ProcessArgs) (in plan.Input, err error) {
 		return in, err
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
-		f, err := seccomp.Compile(s.Linux.Seccomp, runtime.GOARCH)
+		f, err := seccomp.DiskCache{Dir: r.store.Filters()}.Compile(s.Linux.Seccomp, runtime.GOARCH)
 		if err != nil {
 			return in, fmt.Errorf("compile the seccomp profile: %w", err)
 		}

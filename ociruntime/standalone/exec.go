@@ -74,7 +74,7 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	both := &specs.Spec{Process: a.Process, Linux: &specs.Linux{
 		Namespaces: spec.Linux.Namespaces, UIDMappings: spec.Linux.UIDMappings, GIDMappings: spec.Linux.GIDMappings, Seccomp: spec.Linux.Seccomp,
 	}}
-	input, err := newInput(both, a.ProcessArgs)
+	input, err := r.input(both, a.ProcessArgs)
 	if err != nil {
 		return 0, err
 	}

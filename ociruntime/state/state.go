@@ -7,7 +7,8 @@
 //	    init              which process is the container's, written by the builder
 //	    start             FIFO: a byte lets a created container's init go on
 //	    started           FIFO: what became of it; named started.new until it is created
-//	ROOT/.new-ID/         one that is being written; it gets its name by a rename
+//	ROOT/~new-ID/         one that is being written; it gets its name by a rename
+//	ROOT/~seccomp/        compiled filters, which anybody may delete
 //
 // What can be asked of the kernel is not stored: whether the init lives, and
 // whether it already runs the command or still the program that made it.
@@ -42,7 +43,8 @@ const (
 	startFile   = "start"
 	startedFile = "started"
 	unfinished  = ".new" // suffix of startedFile until the container is created
-	newPrefix   = ".new-"
+	other       = "~" // begins what is no container: no id has it
+	newPrefix   = other + "new-"
 	maxFile     = 64 << 20
 )
 
@@ -66,6 +68,9 @@ const version = 1
 
 // Store is a state directory.
 type Store struct{ Root string }
+
+// Filters is the directory of compiled filters.
+func (s Store) Filters() string { return filepath.Join(s.Root, other+"seccomp") }
 
 // Dir is a container's directory.
 type Dir struct {
@@ -202,7 +207,7 @@ func (s Store) List() ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), newPrefix) {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), other) {
 			ids = append(ids, e.Name())
 		}
 	}
