@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"berth/internal/fault"
 	"berth/internal/linux"
@@ -180,5 +181,15 @@ func end(pidfd *os.File) error {
 	if err := linux.PidfdSignal(pidfd, syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	return linux.WaitReadable(pidfd)
+	if err := pidfd.SetReadDeadline(time.Now().Add(endLimit)); err != nil {
+		return err
+	}
+	err := linux.WaitReadable(pidfd)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("it was killed and has not ended after %v: a process of its pid namespace is not reaped by its parent, or waits for a device", endLimit)
+	}
+	return err
 }
+
+// endLimit bounds the wait for a killed process.
+const endLimit = 10 * time.Second

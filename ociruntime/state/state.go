@@ -43,7 +43,7 @@ const (
 	startFile   = "start"
 	startedFile = "started"
 	unfinished  = ".new" // suffix of startedFile until the container is created
-	other       = "~" // begins what is no container: no id has it
+	other       = "~"    // begins what is no container: no id has it
 	newPrefix   = other + "new-"
 	maxFile     = 64 << 20
 )
