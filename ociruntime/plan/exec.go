@@ -78,12 +78,8 @@ func BuildExec(in Input) (*program.Program, error) {
 	}
 	p.enterCwd(p.openCwd(root.Value()))
 	p.privileges()
-	p.execute()
-	prog, err := p.Assemble()
-	if err != nil {
-		return nil, err
-	}
-	return prog, p.err
+	p.Execute(p.command(), p.in.Spec.Process.Args, p.in.Spec.Process.Env)
+	return p.Assemble()
 }
 
 // execInit is where the pidfd of the container's init is.
@@ -95,8 +91,8 @@ func (p *planner) findPts(root program.Slot) {
 	p.Do("find /dev/pts")
 	p.Remedy("the container must have a devpts there")
 	pts, is := p.Slot("pts"), p.Label("is devpts")
-	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
-	p.openIn(root.Value(), "/dev/pts", how, pts)
+	how := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+	p.OpenIn(root.Value(), "/dev/pts", how, pts)
 	info := p.Words("statfs", make([]uint64, 15)...) // struct statfs begins with f_type
 	p.Call("fstatfs", syscall.SYS_FSTATFS, pts.Value(), info.At(0))
 	p.IfEqual(info.Slot(0).Value(), program.Flags(linux.DevptsMagic, "DEVPTS_SUPER_MAGIC"), is)

@@ -17,7 +17,7 @@ func (p *planner) limitProcess() {
 	for _, r := range p.in.Spec.Process.Rlimits {
 		n, ok := number.Rlimit(r.Type)
 		if !ok {
-			p.refuse("rlimit %s is unknown", r.Type)
+			p.Refuse("rlimit %s is unknown", r.Type)
 			continue
 		}
 		soft, hard := r.Soft, r.Hard
