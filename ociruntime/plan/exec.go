@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -40,6 +41,11 @@ func BuildExec(in Input) (*program.Program, error) {
 		born, text = born|linux.CloneNewtime, text+"|CLONE_NEWTIME"
 	}
 	p.Call("setns", linux.SysSetns, pidfd, program.Flags(born, text))
+	cpus := in.Spec.Process.ExecCPUAffinity
+	if cpus == nil {
+		cpus = &specs.CPUAffinity{}
+	}
+	attribute.Affinity(p.Calls, cpus.Initial)
 	p.cloneChild(0, "in the container's pid namespace")
 	p.Group("keeper")
 	p.Do("record keeper and process")
@@ -54,9 +60,11 @@ func BuildExec(in Input) (*program.Program, error) {
 	p.Group("namespace")
 	p.dieWithKeeper()
 	p.join(false)
+	attribute.Affinity(p.Calls, cpus.Final)
 	p.Group("namespace")
 	p.Do("wait for limits")
 	p.await(p.root)
+	p.labels = attribute.OpenLabels(p.Calls, in.Spec.Process) // while the host's /proc is in view
 	p.Do("enter the container's namespaces")
 	flags := uint64(0)
 	for _, n := range in.Spec.Linux.Namespaces {
@@ -64,6 +72,7 @@ func BuildExec(in Input) (*program.Program, error) {
 	}
 	p.Call("setns", linux.SysSetns, pidfd, program.Flags(flags, "all its namespaces"))
 	p.becomeRoot()
+	attribute.Keyring(p.Calls, in.Keyring, false)
 	p.Do("start a session")
 	p.Call("setsid", linux.SysSetsid)
 	if in.Spec.Process.Terminal && in.Handover == nil {

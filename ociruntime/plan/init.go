@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/plan/call"
 	"berth/ociruntime/program"
 
@@ -31,6 +32,7 @@ func (p *planner) init() {
 	p.Do("wait for ids")
 	p.await(p.ids)
 	p.becomeRoot()
+	attribute.Keyring(p.Calls, p.in.Keyring, true)
 	p.Do("start a session")
 	p.Call("setsid", linux.SysSetsid)
 	p.Do("keep mounts from the host")
@@ -50,6 +52,7 @@ func (p *planner) init() {
 	if proc == nil || proc.kind != newMount {
 		p.sysctls(proc)
 	}
+	p.labels = attribute.OpenLabels(p.Calls, s.Process) // while the host's /proc is in view
 	p.attachRoot()
 	p.attachMounts()
 	p.attachDevices()
@@ -339,8 +342,11 @@ func (p *planner) openCwd(root program.Arg) program.Slot {
 	p.Group("privilege")
 	p.Do("open working directory %s", cwd)
 	p.Remedy("it must be a directory of the image: choose another")
-	fd := p.Slot("cwd")
 	how := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+	if !p.exec && path.Clean(cwd) != "/" {
+		return p.place(path.Clean(cwd), how, true, nil) // made if it is missing, as other runtimes do
+	}
+	fd := p.Slot("cwd")
 	p.OpenIn(root, cwd, how, fd)
 	return fd
 }

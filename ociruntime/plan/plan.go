@@ -31,6 +31,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/plan/call"
 	"berth/ociruntime/program"
 
@@ -128,6 +129,9 @@ type Input struct {
 	Available uint64
 	// KeepPrivileges leaves a process in a container all that its root has: for hooks.
 	KeepPrivileges bool
+	// Keyring is the name of the session keyring, new for a container, joined by an
+	// exec; empty leaves the caller's.
+	Keyring string
 	// Handover is set for a process that no keeper stays with.
 	Handover *Handover
 }
@@ -183,6 +187,7 @@ func Build(in Input) (*program.Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.planDevices()
 	p.clone()
 	p.keep()
 	p.Place(p.initLabel)
@@ -206,9 +211,10 @@ type planner struct {
 	nullFD           program.Arg    // for masks, where the container has no /dev of its own
 	ownDev           bool           // it has
 	devices          []device
-	shared           int                     // how many shared files have a number
-	word             program.Buffer          // where eventfds are read to
-	one              program.Arg             // what is written to them
+	shared           int            // how many shared files have a number
+	word             program.Buffer // where eventfds are read to
+	one              program.Arg    // what is written to them
+	labels           attribute.Labels
 	idspaces         map[string]program.Slot // user namespaces made for maps of mounts
 }
 
@@ -236,7 +242,6 @@ func newPlanner(in Input) (*planner, error) {
 		}
 		p.mounts = append(p.mounts, pm)
 	}
-	p.planDevices()
 	return p, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/plan/number"
 	"berth/ociruntime/program"
 
@@ -44,6 +45,12 @@ func (p *planner) privileges() {
 	if proc.User.Umask != nil {
 		umask = uint64(*proc.User.Umask)
 	}
+	p.labels.Write(p.Calls)
+	if !p.userns {
+		attribute.Schedule(p.Calls, program.Int(0), proc)
+	}
+	attribute.Execution(p.Calls, p.in.Spec.Linux)
+	p.Group("privilege")
 	p.Do("set umask")
 	p.Call("umask", linux.SysUmask, program.Flags(umask, fmt.Sprintf("%#o", umask)))
 	caps := proc.Capabilities
