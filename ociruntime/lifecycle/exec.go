@@ -36,8 +36,9 @@ func (c *Container) Exec(ctx context.Context, a ExecArgs) (*Process, error) {
 	// Only what an exec has in common with its container; the plan changes its copy.
 	spec := &specs.Spec{Process: a.Process, Linux: &specs.Linux{
 		Namespaces: c.spec.Linux.Namespaces, UIDMappings: c.spec.Linux.UIDMappings, GIDMappings: c.spec.Linux.GIDMappings,
+		Personality: c.spec.Linux.Personality, MemoryPolicy: c.spec.Linux.MemoryPolicy,
 	}}
-	in := plan.Input{Spec: spec, Width: a.ConsoleWidth, Height: a.ConsoleHeight, LastCap: c.runtime.lastCap}
+	in := plan.Input{Spec: spec, Width: a.ConsoleWidth, Height: a.ConsoleHeight, LastCap: c.runtime.lastCap, Keyring: "_ses." + c.id}
 	if s := c.spec.Linux.Seccomp; s != nil {
 		f, err := c.runtime.filters.Compile(s, runtime.GOARCH)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/call"
 	"berth/ociruntime/plan/mountoption"
 	"berth/ociruntime/program"
 )
@@ -23,14 +24,14 @@ func (p *planner) attachMounts() {
 		case remount:
 			p.remount(m)
 		case devMount:
-			p.attach(p.devFD, p.target(m, true))
+			p.Move(p.devFD, p.target(m, true))
 			p.dirInDev("pts")
 			p.dirInDev("shm")
 			p.dirInDev("mqueue")
 		case bindMount:
-			p.attach(m.fd, p.target(m, !p.in.NotDir[m.Source]))
+			p.Move(m.fd, p.target(m, !p.in.NotDir[m.Source]))
 		case newMount:
-			p.attach(m.fd, p.target(m, true))
+			p.Move(m.fd, p.target(m, true))
 			if m.Type == "devpts" && m.Destination == "/dev/pts" && p.keepPts() {
 				p.Call("dup3", linux.SysDup3, m.fd, p.devpts(), program.Int(0))
 			}
@@ -50,7 +51,7 @@ func (p *planner) keepPts() bool { return p.in.Handover == nil || p.in.Spec.Proc
 func (p *planner) foundPts() {
 	p.Do("find /dev/pts")
 	pts, none := p.Slot("pts"), p.Label("no /dev/pts")
-	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+	how := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
 	p.openInRoot("/dev/pts", how, pts).Tolerate(enoent, enotdir)
 	for _, e := range []syscall.Errno{enoent, enotdir} {
 		p.IfEqual(pts.Value(), program.Errno(e), none)
@@ -84,13 +85,13 @@ func (p *planner) attachCgroups(m *mount) {
 	dirs := p.in.CgroupDirs
 	attrs := m.attrs() | linux.MountAttrNosuid | linux.MountAttrNodev | linux.MountAttrNoexec
 	if len(dirs) == 1 && dirs[0].Name == "" {
-		p.setAttr(m.cgroups[0], true, p.mountAttr(attrs, 0, linux.MsPrivate, false), attrText(attrs))
+		p.SetAttr(m.cgroups[0], true, p.MountAttr(attrs, 0, linux.MsPrivate), call.AttrText(attrs))
 		p.propagate(m.cgroups[0], m.opt.Propagations)
-		p.attach(m.cgroups[0], p.target(m, true))
+		p.Move(m.cgroups[0], p.target(m, true))
 		return
 	}
-	p.newMount("tmpfs", "tmpfs", []string{"mode=755"}, 0, m.slot)
-	p.attach(m.fd, p.target(m, true))
+	p.NewMount("tmpfs", "tmpfs", []string{"mode=755"}, 0, m.slot)
+	p.Move(m.fd, p.target(m, true))
 	for i, d := range dirs {
 		p.Call("mkdirat", linux.SysMkdirat, m.fd, p.String(d.Name), program.Flags(0o755, "0755"))
 		p.Call("move_mount", linux.SysMoveMount, m.cgroups[i], p.String(""), m.fd, p.String(d.Name), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
@@ -103,7 +104,7 @@ func (p *planner) attachCgroups(m *mount) {
 			}
 		}
 	}
-	p.setAttr(m.fd, true, p.mountAttr(attrs, 0, linux.MsPrivate, false), attrText(attrs))
+	p.SetAttr(m.fd, true, p.MountAttr(attrs, 0, linux.MsPrivate), call.AttrText(attrs))
 	p.propagate(m.fd, m.opt.Propagations)
 }
 
@@ -112,21 +113,21 @@ func (p *planner) attachCgroups(m *mount) {
 func (p *planner) remount(m *mount) {
 	at := p.Slot("at-" + m.Destination)
 	p.Remedy("there must be a mount, of a file system that lets the options be changed")
-	p.openInRoot(m.Destination, p.how(slices.Contains(noSymlinks, m.Destination)), at)
+	p.openInRoot(m.Destination, p.How(slices.Contains(noSymlinks, m.Destination)), at)
 	if data := append(m.opt.Data, m.opt.Super...); len(data) > 0 {
 		fs := p.Slot("picked-fs")
 		p.Call("fspick", linux.SysFspick, at.Value(), p.String(""), program.Flags(linux.FspickEmptyPath|linux.FspickCloexec, "FSPICK_EMPTY_PATH")).To(fs)
-		p.configure(fs, "the mount", data)
+		p.Configure(fs, "the mount", data)
 		p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(linux.FsconfigReconfigure, "CMD_RECONFIGURE"), program.Int(0), program.Int(0), program.Int(0))
 	}
 	if c := m.opt.Attr; !c.IsZero() {
-		p.setAttr(at.Value(), false, p.mountAttr(c.Set, c.Clear, 0, false), attrText(c.Set))
+		p.SetAttr(at.Value(), false, p.MountAttr(c.Set, c.Clear, 0), call.AttrText(c.Set))
 	}
 	if c := m.opt.RecAttr; !c.IsZero() {
-		p.setAttr(at.Value(), true, p.mountAttr(c.Set, c.Clear, 0, false), attrText(c.Set))
+		p.SetAttr(at.Value(), true, p.MountAttr(c.Set, c.Clear, 0), call.AttrText(c.Set))
 	}
 	for _, prop := range m.opt.Propagations {
-		p.setAttr(at.Value(), prop.Recursive, p.mountAttr(0, 0, prop.Type, false), propagationText(prop.Type))
+		p.SetAttr(at.Value(), prop.Recursive, p.MountAttr(0, 0, prop.Type), call.PropagationText(prop.Type))
 	}
 }
 
@@ -141,12 +142,12 @@ func (p *planner) finishMounts() {
 				fd = p.devFD
 			}
 			p.Do("make %s read-only", m.Destination)
-			p.setAttr(fd, false, p.mountAttr(linux.MountAttrRdonly, 0, 0, false), "ro")
+			p.SetAttr(fd, false, p.MountAttr(linux.MountAttrRdonly, 0, 0), "ro")
 		}
 	}
 	if typ, recursive := p.rootPropagation(); typ == linux.MsShared || typ == linux.MsUnbindable {
-		p.Do("make root %s", propagationText(typ))
-		p.setAttr(p.rootFD, recursive, p.mountAttr(0, 0, typ, false), propagationText(typ))
+		p.Do("make root %s", call.PropagationText(typ))
+		p.SetAttr(p.rootFD, recursive, p.MountAttr(0, 0, typ), call.PropagationText(typ))
 	}
 }
 
@@ -158,7 +159,7 @@ func (p *planner) rootPropagation() (typ uint64, recursive bool) {
 	}
 	o := mountoption.Parse([]string{name})
 	if len(o.Propagations) == 0 {
-		p.refuse("linux.rootfsPropagation is %q: shared, slave, private and unbindable are possible", name)
+		p.Refuse("linux.rootfsPropagation is %q: shared, slave, private and unbindable are possible", name)
 		return linux.MsPrivate, false
 	}
 	return o.Propagations[0].Type, o.Propagations[0].Recursive
@@ -185,7 +186,7 @@ func (p *planner) target(m *mount, dir bool) program.Slot {
 			p.Call("fchmodat", linux.SysFchmodat, fd, p.String("."), stat.Slot(modeAt).Value())
 		}
 	}
-	return p.place(m.Destination, p.how(plain), dir, found)
+	return p.place(m.Destination, p.How(plain), dir, found)
 }
 
 // place opens dest below the root and makes it, a directory or an empty file, if
@@ -203,7 +204,7 @@ func (p *planner) place(dest string, how program.Arg, dir bool, found func(at pr
 	parent := p.Slot("parent-of-" + dest)
 	names := strings.Split(strings.TrimPrefix(dest, "/"), "/")
 	for i, name := range names {
-		p.openInRoot("/"+strings.Join(names[:i], "/"), p.how(false), parent)
+		p.openInRoot("/"+strings.Join(names[:i], "/"), p.How(false), parent)
 		if i < len(names)-1 || dir {
 			p.Call("mkdirat", linux.SysMkdirat, parent.Value(), p.String(name), program.Flags(0o755, "0755")).Tolerate(eexist)
 		} else {
@@ -217,30 +218,7 @@ func (p *planner) place(dest string, how program.Arg, dir bool, found func(at pr
 
 // openInRoot opens a path as if the new root were "/": links cannot leave it.
 func (p *planner) openInRoot(file string, how program.Arg, to program.Slot) *program.Step {
-	return p.openIn(p.rootFD, file, how, to)
-}
-
-// openIn opens a path as if root were "/". A mount or a rename anywhere on the
-// host while a ".." is passed is EAGAIN (openat2(2)): then it looks again.
-func (p *planner) openIn(root program.Arg, file string, how program.Arg, to program.Slot) *program.Step {
-	again := p.Label("open again")
-	p.Place(again)
-	s := p.Call("openat2", linux.SysOpenat2, root, p.String(file), how, program.Int(24)).To(to).Tolerate(syscall.EAGAIN)
-	p.IfEqual(to.Value(), program.Errno(syscall.EAGAIN), again)
-	return s
-}
-
-// how is a struct open_how (openat2(2)) for O_PATH inside the root.
-func (p *planner) how(noSymlinks bool) program.Arg {
-	resolve, text := uint64(linux.ResolveInRoot|linux.ResolveNoMagic), "O_PATH IN_ROOT"
-	if noSymlinks {
-		resolve, text = resolve|linux.ResolveNoSymlinks, text+" NO_SYMLINKS"
-	}
-	return p.openHow(linux.OPath, resolve, text)
-}
-
-func (p *planner) attach(fd program.Arg, target program.Slot) {
-	p.Call("move_mount", linux.SysMoveMount, fd, p.String(""), target.Value(), p.String(""), program.Flags(linux.MoveMountFEmpty|linux.MoveMountTEmpty, "F_EMPTY_PATH|T_EMPTY_PATH"))
+	return p.OpenIn(p.rootFD, file, how, to)
 }
 
 func itoa[T int | uint32](n T) string { return strconv.FormatInt(int64(n), 10) }

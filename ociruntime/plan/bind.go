@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/call"
 	"berth/ociruntime/plan/mountoption"
 	"berth/ociruntime/program"
 
@@ -23,7 +24,7 @@ func (p *planner) hostBinds() {
 		}
 		p.Do("bind %s", m.Source)
 		fd := p.Slot("bind-" + m.Destination)
-		p.clonePath(cwd, m.Source, m.opt.Recursive, fd)
+		p.ClonePath(cwd, m.Source, m.opt.Recursive, fd)
 		p.publish(fd, m.fd)
 		p.changeBind(m)
 		if m.opt.IDMap {
@@ -41,7 +42,7 @@ func (p *planner) hostBinds() {
 			if d.Root != "" && !p.has(specs.CgroupNamespace) {
 				source = d.Root // /proc/self/cgroup tells the whole path
 			}
-			p.clonePath(cwd, source, false, fd)
+			p.ClonePath(cwd, source, false, fd)
 			number := p.share("cgroup-" + d.Name)
 			p.publish(fd, number)
 			m.cgroups = append(m.cgroups, number)
@@ -62,14 +63,14 @@ func (p *planner) changeBind(m *mount) {
 	}
 	if m.opt.Recursive {
 		if !one.IsZero() {
-			p.setAttr(m.fd, false, p.mountAttr(one.Set, one.Clear, 0, false), attrText(one.Set))
+			p.SetAttr(m.fd, false, p.MountAttr(one.Set, one.Clear, 0), call.AttrText(one.Set))
 		}
 	} else {
 		all = mountoption.Change{Set: one.Set&^all.Clear | all.Set, Clear: one.Clear&^all.Set | all.Clear}
 	}
-	p.setAttr(m.fd, m.opt.Recursive, p.mountAttr(all.Set, all.Clear, first.Type, false), attrText(all.Set))
+	p.SetAttr(m.fd, m.opt.Recursive, p.MountAttr(all.Set, all.Clear, first.Type), call.AttrText(all.Set))
 	for _, prop := range props {
-		p.setAttr(m.fd, prop.Recursive, p.mountAttr(0, 0, prop.Type, false), propagationText(prop.Type))
+		p.SetAttr(m.fd, prop.Recursive, p.MountAttr(0, 0, prop.Type), call.PropagationText(prop.Type))
 	}
 }
 
@@ -87,11 +88,11 @@ func (p *planner) mapBind(m *mount) {
 		p.Do("map ids of %s", m.Source)
 		p.Remedy("the file system of %s takes no id map", m.Source)
 		p.Call("dup", syscall.SYS_DUP, ns.Value()).To(attr.Slot(24))
-		p.setAttr(m.fd, m.opt.RecIDMap, attr.At(0), "idmap")
+		p.SetAttr(m.fd, m.opt.RecIDMap, attr.At(0), "idmap")
 		return
 	}
 	p.Remedy("the file system of %s takes no id map: use --userns host, or another directory", m.Source)
-	idmap := p.setAttr(m.fd, m.opt.RecIDMap, p.mountAttr(0, 0, 0, true), "idmap")
+	idmap := p.SetAttr(m.fd, m.opt.RecIDMap, p.mapAttr(0), "idmap")
 	if kernelFiles(m.Source) {
 		idmap.Tolerate(syscall.EINVAL) // shown as nobody's
 	}

@@ -54,7 +54,7 @@ func (p *planner) planDevices() {
 		}
 		seen[d.Path] = true
 		if nodeTypes[d.Type] == 0 {
-			p.refuse("device %s has unknown type %q: c, u, b and p are possible", d.Path, d.Type)
+			p.Refuse("device %s has unknown type %q: c, u, b and p are possible", d.Path, d.Type)
 			continue
 		}
 		n := device{LinuxDevice: d}
@@ -80,7 +80,7 @@ func (p *planner) hostDev() {
 		m := p.find("/dev")
 		p.Do("make /dev")
 		dev := p.Slot("dev")
-		p.newMount("tmpfs", "tmpfs", m.data(p.in.Spec.Linux.MountLabel), m.attrs()&^linux.MountAttrNodev, dev)
+		p.NewMount("tmpfs", "tmpfs", m.data(p.in.Spec.Linux.MountLabel), m.attrs()&^linux.MountAttrNodev, dev)
 		p.publish(dev, p.devFD)
 		made := map[string]bool{}
 		for _, d := range p.devices {
@@ -97,9 +97,9 @@ func (p *planner) hostDev() {
 		if d.bind {
 			p.Do("bind device %s", d.Path)
 			fd := p.Slot("device-" + d.Path)
-			p.clonePath(program.Flags(fdcwd, "AT_FDCWD"), d.Path, false, fd)
+			p.ClonePath(program.Flags(fdcwd, "AT_FDCWD"), d.Path, false, fd)
 			p.publish(fd, d.host)
-			p.setAttr(d.host, false, p.mountAttr(0, 0, linux.MsPrivate, false), "private")
+			p.SetAttr(d.host, false, p.MountAttr(0, 0, linux.MsPrivate), "private")
 		}
 	}
 	p.hostNull()
@@ -150,7 +150,7 @@ func (p *planner) attachDevices() {
 			p.Call("move_mount", linux.SysMoveMount, d.host, p.String(""), p.devFD, p.String(d.name), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
 		case d.bind:
 			p.Do("bind device %s", d.Path)
-			p.attach(d.host, p.place(d.Path, p.how(true), false, nil))
+			p.Move(d.host, p.place(d.Path, p.How(true), false, nil))
 		case d.name == "":
 			p.Do("make device %s %d:%d", d.Path, d.Major, d.Minor)
 			p.placeNode(d)
@@ -159,7 +159,7 @@ func (p *planner) attachDevices() {
 	if dev := p.find("/dev"); p.ownDev || dev != nil && dev.kind == bindMount {
 		return
 	}
-	dir := p.place("/dev", p.how(true), true, nil)
+	dir := p.place("/dev", p.How(true), true, nil)
 	for _, l := range deviceLinks {
 		p.Do("link /dev/%s to %s", l[0], l[1])
 		if l[0] == "ptmx" { // a node of the image's would be the host's
@@ -173,7 +173,7 @@ func (p *planner) attachDevices() {
 // be that device.
 func (p *planner) placeNode(d device) {
 	dir, name := path.Split(d.Path)
-	parent := p.place(path.Clean(dir), p.how(strings.HasPrefix(dir, "/dev/")), true, nil)
+	parent := p.place(path.Clean(dir), p.How(strings.HasPrefix(dir, "/dev/")), true, nil)
 	made, fresh, same := p.Slot("node"), p.Label("new "+d.Path), p.Label("have "+d.Path)
 	p.mknod(parent.Value(), name, d).Tolerate(eexist).To(made)
 	p.IfEqual(made.Value(), program.Int(0), fresh)
@@ -182,7 +182,7 @@ func (p *planner) placeNode(d device) {
 	const rdevAt = 128 // struct statx's stx_rdev_major and stx_rdev_minor
 	p.Call("statx", linux.SysStatx, parent.Value(), p.String(name), program.Flags(linux.AtSymlinkNofollow, "AT_SYMLINK_NOFOLLOW"), program.Flags(linux.StatxBasicStats, "STATX_BASIC_STATS"), stat.At(0))
 	p.IfEqual(stat.Slot(rdevAt).Value(), program.Flags(uint64(d.Major)|uint64(d.Minor)<<32, "rdev"), same)
-	p.no()
+	p.No()
 	p.Place(fresh)
 	if d.UID != nil || d.GID != nil {
 		id := func(id *uint32) program.Arg {
@@ -195,9 +195,6 @@ func (p *planner) placeNode(d device) {
 	}
 	p.Place(same)
 }
-
-// no is how a program refuses: a call that fails.
-func (p *planner) no() { p.Call("fchdir", linux.SysFchdir, program.Int(-1)) }
 
 // hostNull gets a null device for masks where the container has no /dev of its
 // own. It is the caller's; by its number, not by its name (CVE-2025-31133).
@@ -212,10 +209,10 @@ func (p *planner) hostNull() {
 	const rdevAt = 128
 	p.Call("statx", linux.SysStatx, program.Int(FDNull), p.String(""), program.Flags(linux.AtEmptyPath, "AT_EMPTY_PATH"), program.Flags(linux.StatxBasicStats, "STATX_BASIC_STATS"), stat.At(0))
 	p.IfEqual(stat.Slot(rdevAt).Value(), program.Flags(1|3<<32, "1:3"), is)
-	p.no()
+	p.No()
 	p.Place(is)
-	p.clonePath(program.Int(FDNull), "", false, null)
+	p.ClonePath(program.Int(FDNull), "", false, null)
 	p.nullFD = p.share("null")
 	p.publish(null, p.nullFD)
-	p.setAttr(p.nullFD, false, p.mountAttr(0, 0, linux.MsPrivate, false), "private")
+	p.SetAttr(p.nullFD, false, p.MountAttr(0, 0, linux.MsPrivate), "private")
 }

@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -40,6 +41,11 @@ func BuildExec(in Input) (*program.Program, error) {
 		born, text = born|linux.CloneNewtime, text+"|CLONE_NEWTIME"
 	}
 	p.Call("setns", linux.SysSetns, pidfd, program.Flags(born, text))
+	cpus := in.Spec.Process.ExecCPUAffinity
+	if cpus == nil {
+		cpus = &specs.CPUAffinity{}
+	}
+	attribute.Affinity(p.Calls, cpus.Initial)
 	p.cloneChild(0, "in the container's pid namespace")
 	p.Group("keeper")
 	p.Do("record keeper and process")
@@ -54,9 +60,11 @@ func BuildExec(in Input) (*program.Program, error) {
 	p.Group("namespace")
 	p.dieWithKeeper()
 	p.join(false)
+	attribute.Affinity(p.Calls, cpus.Final)
 	p.Group("namespace")
 	p.Do("wait for limits")
 	p.await(p.root)
+	p.labels = attribute.OpenLabels(p.Calls, in.Spec.Process) // while the host's /proc is in view
 	p.Do("enter the container's namespaces")
 	flags := uint64(0)
 	for _, n := range in.Spec.Linux.Namespaces {
@@ -64,6 +72,7 @@ func BuildExec(in Input) (*program.Program, error) {
 	}
 	p.Call("setns", linux.SysSetns, pidfd, program.Flags(flags, "all its namespaces"))
 	p.becomeRoot()
+	attribute.Keyring(p.Calls, in.Keyring, false)
 	p.Do("start a session")
 	p.Call("setsid", linux.SysSetsid)
 	if in.Spec.Process.Terminal && in.Handover == nil {
@@ -78,12 +87,8 @@ func BuildExec(in Input) (*program.Program, error) {
 	}
 	p.enterCwd(p.openCwd(root.Value()))
 	p.privileges()
-	p.execute()
-	prog, err := p.Assemble()
-	if err != nil {
-		return nil, err
-	}
-	return prog, p.err
+	p.Execute(p.command(), p.in.Spec.Process.Args, p.in.Spec.Process.Env)
+	return p.Assemble()
 }
 
 // execInit is where the pidfd of the container's init is.
@@ -95,8 +100,8 @@ func (p *planner) findPts(root program.Slot) {
 	p.Do("find /dev/pts")
 	p.Remedy("the container must have a devpts there")
 	pts, is := p.Slot("pts"), p.Label("is devpts")
-	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
-	p.openIn(root.Value(), "/dev/pts", how, pts)
+	how := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+	p.OpenIn(root.Value(), "/dev/pts", how, pts)
 	info := p.Words("statfs", make([]uint64, 15)...) // struct statfs begins with f_type
 	p.Call("fstatfs", syscall.SYS_FSTATFS, pts.Value(), info.At(0))
 	p.IfEqual(info.Slot(0).Value(), program.Flags(linux.DevptsMagic, "DEVPTS_SUPER_MAGIC"), is)

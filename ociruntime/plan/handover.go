@@ -86,7 +86,7 @@ func (p *planner) waitForStart() {
 	if h == nil || !h.Wait {
 		return
 	}
-	p.findCommand()
+	p.FindCommand(p.command(), p.in.Spec.Process.Env)
 	p.Do("let go of the files of the making")
 	verdict, start, started := FDVerdict, FDStart, FDStarted
 	closeRange := func(first, last int) {

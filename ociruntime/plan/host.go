@@ -1,11 +1,11 @@
 package plan
 
 import (
-	"sort"
 	"strings"
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/call"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -15,36 +15,9 @@ import (
 // makes what it can make alone. All of it is detached mounts in files: nothing
 // is ever seen in the host's mount namespace.
 
-// mountAttr is struct mount_attr (mount_setattr(2)) in memory; the user
-// namespace's file is put into its last word when idmap is set.
-func (p *planner) mountAttr(set, clr, propagation uint64, idmap bool) program.Arg {
-	if !idmap {
-		words := p.Words("attr", set, clr, propagation, 0)
-		return words.At(0)
-	}
-	return p.Words("attr", set|linux.MountAttrIdmap, clr, propagation, uint64(p.fixed(fdUserns))).At(0)
-}
-
-const mountAttrSize = 32
-
-func (p *planner) setAttr(fd program.Arg, recursive bool, attr program.Arg, text string) *program.Step {
-	flags, name := uint64(linux.AtEmptyPath), "AT_EMPTY_PATH"
-	if recursive {
-		flags, name = flags|linux.AtRecursive, name+"|AT_RECURSIVE"
-	}
-	return p.Call("mount_setattr", linux.SysMountSetattr, fd, p.String(""), program.Flags(flags, name), attr, program.Flags(mountAttrSize, text))
-}
-
-// clonePath makes a detached copy of the mount at a host path.
-func (p *planner) clonePath(dir program.Arg, file string, recursive bool, to program.Slot) *program.Step {
-	flags, name := uint64(linux.OpenTreeClone|linux.OpenTreeCloexec), "OPEN_TREE_CLONE"
-	if recursive {
-		flags, name = flags|linux.AtRecursive, name+"|AT_RECURSIVE"
-	}
-	if file == "" {
-		flags, name = flags|linux.AtEmptyPath, name+"|AT_EMPTY_PATH"
-	}
-	return p.Call("open_tree", linux.SysOpenTree, dir, p.String(file), program.Flags(flags, name)).To(to)
+// mapAttr is struct mount_attr with the container's id map.
+func (p *planner) mapAttr(propagation uint64) program.Arg {
+	return p.Words("attr", linux.MountAttrIdmap, 0, propagation, uint64(p.fixed(fdUserns))).At(0)
 }
 
 // hostRoot mounts the root file system: the union of the layers seen through
@@ -60,17 +33,17 @@ func (p *planner) hostRoot() {
 	o, root := p.in.Rootfs, p.Slot("root-made")
 	if o == nil {
 		if p.in.Spec.Root == nil || p.in.Spec.Root.Path == "" {
-			p.refuse("root.path is empty: name the root file system")
+			p.Refuse("root.path is empty: name the root file system")
 			return
 		}
 		p.Do("bind %s as root", p.in.Spec.Root.Path)
-		p.clonePath(cwd, p.in.Spec.Root.Path, true, root)
+		p.ClonePath(cwd, p.in.Spec.Root.Path, true, root)
 		p.publish(root, p.rootFD)
 		typ := uint64(linux.MsPrivate)
 		if asked, _ := p.rootPropagation(); asked == linux.MsSlave {
 			typ = asked // the others hear nothing of the host's mounts
 		}
-		p.setAttr(p.rootFD, true, p.mountAttr(0, 0, typ, false), propagationText(typ))
+		p.SetAttr(p.rootFD, true, p.MountAttr(0, 0, typ), call.PropagationText(typ))
 		return
 	}
 	p.hostUnion(o, root)
@@ -81,15 +54,15 @@ func (p *planner) hostRoot() {
 func (p *planner) hostUnion(o *linux.Overlay, root program.Slot) {
 	cwd, data := program.Flags(fdcwd, "AT_FDCWD"), p.Slot("data")
 	p.Do("open %s", o.Root)
-	p.clonePath(cwd, o.Root, false, data)
+	p.ClonePath(cwd, o.Root, false, data)
 	// Private: a copy of a shared mount (the host's usually are) hands what is
 	// mounted on it to the host, and cannot become a container's root.
 	if p.userns {
 		p.Do("map ids of layers and writable layer")
 		p.Remedy("the file system of %s takes no id map: have it on ext4, xfs or btrfs, or use --userns host", o.Root)
-		p.setAttr(data.Value(), false, p.mountAttr(0, 0, linux.MsPrivate, true), "idmap, private")
+		p.SetAttr(data.Value(), false, p.mapAttr(linux.MsPrivate), "idmap, private")
 	} else {
-		p.setAttr(data.Value(), false, p.mountAttr(0, 0, linux.MsPrivate, false), "private")
+		p.SetAttr(data.Value(), false, p.MountAttr(0, 0, linux.MsPrivate), "private")
 	}
 	if p.in.AttachedLayers {
 		p.attachedUnion(o, data, root)
@@ -97,7 +70,7 @@ func (p *planner) hostUnion(o *linux.Overlay, root program.Slot) {
 	}
 	if o.Upper == "" && len(o.Lower) == 1 {
 		p.Do("root is layer %s", o.Lower[0])
-		p.clonePath(data.Value(), o.Lower[0], false, root)
+		p.ClonePath(data.Value(), o.Lower[0], false, root)
 		p.publish(root, p.rootFD)
 		return
 	}
@@ -111,7 +84,7 @@ func (p *planner) hostUnion(o *linux.Overlay, root program.Slot) {
 	if o.Upper != "" {
 		opts = append(opts, "upperdir="+o.Upper, "workdir="+o.Work)
 	}
-	p.newMount("overlay", "overlay", opts, 0, root)
+	p.NewMount("overlay", "overlay", opts, 0, root)
 	p.publish(root, p.rootFD)
 	p.Call("chdir", syscall.SYS_CHDIR, p.String("/"))
 }
@@ -127,14 +100,14 @@ func (p *planner) attachedUnion(o *linux.Overlay, data, root program.Slot) {
 	p.Do("attach layers in a mount namespace of the keeper's own")
 	p.Call("openat", syscall.SYS_OPENAT, cwd, p.String("/proc/self/ns/mnt"), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"), zero).To(home)
 	p.Call("unshare", linux.SysUnshare, program.Flags(linux.CloneNewns, "CLONE_NEWNS"))
-	p.Call("mount_setattr", linux.SysMountSetattr, cwd, p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.mountAttr(0, 0, linux.MsPrivate, false), program.Flags(mountAttrSize, "private"))
+	p.Call("mount_setattr", linux.SysMountSetattr, cwd, p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.MountAttr(0, 0, linux.MsPrivate), program.Flags(call.MountAttrSize, "private"))
 	p.Call("move_mount", linux.SysMoveMount, data.Value(), empty, cwd, rootPath, program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
 	if o.Upper == "" && len(o.Lower) == 1 {
 		p.Do("root is layer %s", o.Lower[0])
-		p.clonePath(data.Value(), o.Lower[0], false, root)
+		p.ClonePath(data.Value(), o.Lower[0], false, root)
 	} else {
 		p.unionOfFiles(o, data)
-		p.clonePath(cwd, o.Root, false, root)
+		p.ClonePath(cwd, o.Root, false, root)
 	}
 	p.publish(root, p.rootFD)
 	p.Do("go back to the host's mounts")
@@ -144,7 +117,7 @@ func (p *planner) attachedUnion(o *linux.Overlay, data, root program.Slot) {
 // unionOfFiles mounts the union on the data root.
 func (p *planner) unionOfFiles(o *linux.Overlay, data program.Slot) {
 	if len(o.Lower) > linux.MaxLower {
-		p.refuse("the image has %d layers: overlayfs takes at most %d", len(o.Lower), linux.MaxLower)
+		p.Refuse("the image has %d layers: overlayfs takes at most %d", len(o.Lower), linux.MaxLower)
 		return
 	}
 	p.Do("union of %d layers as root", len(o.Lower))
@@ -184,35 +157,6 @@ func (p *planner) filesAs(uid, gid uint32) {
 	p.Call("setfsuid", syscall.SYS_SETFSUID, program.Int(int(uid)))
 }
 
-// newMount makes a detached mount of a new file system. An option is "key",
-// "key=value" or "key+=value".
-func (p *planner) newMount(fstype, source string, options []string, attrs uint64, to program.Slot) {
-	fs, zero := p.Slot(fstype+"-fs"), program.Int(0)
-	p.Call("fsopen", linux.SysFsopen, p.String(fstype), program.Flags(linux.FsopenCloexec, "FSOPEN_CLOEXEC")).To(fs)
-	if source != "" {
-		options = append([]string{"source=" + source}, options...)
-	}
-	p.configure(fs, fstype, options)
-	p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(linux.FsconfigCreate, "CMD_CREATE"), zero, zero, zero)
-	p.Call("fsmount", linux.SysFsmount, fs.Value(), program.Flags(linux.FsmountCloexec, "FSMOUNT_CLOEXEC"), program.Flags(attrs, attrText(attrs))).To(to)
-}
-
-// configure sets options of a file system (fsconfig(2)).
-func (p *planner) configure(fs program.Slot, fstype string, options []string) {
-	zero := program.Int(0)
-	for _, o := range options {
-		key, value, isString := strings.Cut(o, "=")
-		if len(value) > 255 {
-			p.refuse("mount option %s of %s has more than 255 bytes", key, fstype)
-		}
-		if isString {
-			p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(linux.FsconfigSetString, "SET_STRING"), p.String(key), p.String(value), zero)
-		} else {
-			p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(linux.FsconfigSetFlag, "SET_FLAG"), p.String(key), zero, zero)
-		}
-	}
-}
-
 func (p *planner) hostRootID() uint32  { return HostID(p.in.Spec.Linux.UIDMappings, 0) }
 func (p *planner) hostRootGID() uint32 { return HostID(p.in.Spec.Linux.GIDMappings, 0) }
 
@@ -224,21 +168,4 @@ func HostID(maps []specs.LinuxIDMapping, id uint32) uint32 {
 		}
 	}
 	return id
-}
-
-func attrText(attrs uint64) string {
-	var names []string
-	for bit, name := range map[uint64]string{
-		linux.MountAttrRdonly: "ro", linux.MountAttrNosuid: "nosuid", linux.MountAttrNodev: "nodev", linux.MountAttrNoexec: "noexec",
-		linux.MountAttrNoatime: "noatime", linux.MountAttrStrict: "strictatime", linux.MountAttrNosymf: "nosymfollow",
-	} {
-		if attrs&bit != 0 {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return "0"
-	}
-	sort.Strings(names)
-	return strings.Join(names, ",")
 }

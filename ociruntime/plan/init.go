@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/attribute"
+	"berth/ociruntime/plan/call"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -30,10 +32,11 @@ func (p *planner) init() {
 	p.Do("wait for ids")
 	p.await(p.ids)
 	p.becomeRoot()
+	attribute.Keyring(p.Calls, p.in.Keyring, true)
 	p.Do("start a session")
 	p.Call("setsid", linux.SysSetsid)
 	p.Do("keep mounts from the host")
-	p.Call("mount_setattr", linux.SysMountSetattr, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.mountAttr(0, 0, linux.MsPrivate, false), program.Flags(mountAttrSize, "private"))
+	p.Call("mount_setattr", linux.SysMountSetattr, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.MountAttr(0, 0, linux.MsPrivate), program.Flags(call.MountAttrSize, "private"))
 	p.nameHost()
 	if p.hasNew(specs.NetworkNamespace) {
 		p.loopback()
@@ -49,6 +52,7 @@ func (p *planner) init() {
 	if proc == nil || proc.kind != newMount {
 		p.sysctls(proc)
 	}
+	p.labels = attribute.OpenLabels(p.Calls, s.Process) // while the host's /proc is in view
 	p.attachRoot()
 	p.attachMounts()
 	p.attachDevices()
@@ -65,11 +69,11 @@ func (p *planner) init() {
 	p.finishMounts()
 	if s.Root != nil && s.Root.Readonly {
 		p.Do("make root read-only")
-		p.setAttr(p.rootFD, false, p.mountAttr(linux.MountAttrRdonly, 0, 0, false), "ro")
+		p.SetAttr(p.rootFD, false, p.MountAttr(linux.MountAttrRdonly, 0, 0), "ro")
 	}
 	p.enterCwd(cwd)
 	p.privileges()
-	p.execute()
+	p.Execute(p.command(), p.in.Spec.Process.Args, p.in.Spec.Process.Env)
 }
 
 // dieWithKeeper asks to be killed when the keeper ends, or whoever hands the
@@ -121,7 +125,7 @@ func (p *planner) nameHost() {
 		return
 	}
 	if !p.has(specs.UTSNamespace) {
-		p.refuse("hostname %q needs a new uts namespace", s.Hostname)
+		p.Refuse("hostname %q needs a new uts namespace", s.Hostname)
 		return
 	}
 	if s.Hostname != "" {
@@ -194,17 +198,17 @@ func (p *planner) maskPaths(paths []string) {
 		p.Do("mask %s", file)
 		t, cover := p.Slot("at-"+file), p.Slot("cover-"+file)
 		isFile, done := p.Label("file "+file), p.Label("after "+file)
-		dirHow := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+		dirHow := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
 		p.openInRoot(file, dirHow, t).Tolerate(enoent, enotdir, eacces)
 		p.IfEqual(t.Value(), program.Errno(enoent), done)
 		p.IfEqual(t.Value(), program.Errno(eacces), done)
 		p.IfEqual(t.Value(), program.Errno(enotdir), isFile)
 		const attrs = linux.MountAttrRdonly | linux.MountAttrNosuid | linux.MountAttrNodev | linux.MountAttrNoexec
-		p.newMount("tmpfs", "tmpfs", []string{"mode=0755", "size=4k", "nr_inodes=2"}, attrs, cover)
-		p.attach(cover.Value(), t)
+		p.NewMount("tmpfs", "tmpfs", []string{"mode=0755", "size=4k", "nr_inodes=2"}, attrs, cover)
+		p.Move(cover.Value(), t)
 		p.Goto(done)
 		p.Place(isFile)
-		p.openInRoot(file, p.how(false), t)
+		p.openInRoot(file, p.How(false), t)
 		p.coverFile(null, t, cover)
 		p.Place(done)
 	}
@@ -213,18 +217,18 @@ func (p *planner) maskPaths(paths []string) {
 // coverFile puts the null device over a file. One that is attached nowhere yet
 // can only be moved (before Linux 6.15); from then on it can be copied.
 func (p *planner) coverFile(null program.Arg, t, cover program.Slot) {
-	clone := p.clonePath(null, "", false, cover)
+	clone := p.ClonePath(null, "", false, cover)
 	if p.ownDev {
-		p.attach(cover.Value(), t)
+		p.Move(cover.Value(), t)
 		return
 	}
 	first, done := p.Label("first mask"), p.Label("masked")
 	clone.Tolerate(syscall.EINVAL)
 	p.IfEqual(cover.Value(), program.Errno(syscall.EINVAL), first)
-	p.attach(cover.Value(), t)
+	p.Move(cover.Value(), t)
 	p.Goto(done)
 	p.Place(first)
-	p.attach(null, t)
+	p.Move(null, t)
 	p.Place(done)
 }
 
@@ -233,11 +237,11 @@ func (p *planner) protectPaths(paths []string) {
 	for _, file := range paths {
 		p.Do("make %s read-only", file)
 		t, cover, done := p.Slot("at-"+file), p.Slot("cover-"+file), p.Label("after "+file)
-		p.openInRoot(file, p.how(false), t).Tolerate(enoent)
+		p.openInRoot(file, p.How(false), t).Tolerate(enoent)
 		p.IfEqual(t.Value(), program.Errno(enoent), done)
-		p.clonePath(t.Value(), "", true, cover)
-		p.setAttr(cover.Value(), true, p.mountAttr(linux.MountAttrRdonly, 0, 0, false), "ro")
-		p.attach(cover.Value(), t)
+		p.ClonePath(t.Value(), "", true, cover)
+		p.SetAttr(cover.Value(), true, p.MountAttr(linux.MountAttrRdonly, 0, 0), "ro")
+		p.Move(cover.Value(), t)
 		p.Place(done)
 	}
 }
@@ -253,13 +257,13 @@ func (p *planner) sysctls(proc *mount) {
 	for _, k := range keys {
 		value := p.in.Spec.Linux.Sysctl[k]
 		if proc == nil || proc.Type != "proc" && proc.Source != "/proc" {
-			p.refuse("sysctl %s needs a proc mount at /proc", k)
+			p.Refuse("sysctl %s needs a proc mount at /proc", k)
 			return
 		}
 		p.Do("set sysctl %s to %s", k, value)
 		p.Remedy("the kernel has no such parameter for a container, or refuses the value")
 		fd := p.Slot("sysctl-" + k)
-		how := p.openHow(syscall.O_WRONLY|syscall.O_CLOEXEC, linux.ResolveBeneath|linux.ResolveNoSymlinks|linux.ResolveNoMagic|linux.ResolveNoXdev, "O_WRONLY BENEATH")
+		how := p.OpenHow(syscall.O_WRONLY|syscall.O_CLOEXEC, linux.ResolveBeneath|linux.ResolveNoSymlinks|linux.ResolveNoMagic|linux.ResolveNoXdev, "O_WRONLY BENEATH")
 		file := "sys/" + sysctlPath(k)
 		p.Call("openat2", linux.SysOpenat2, proc.fd, p.String(file), how, program.Int(24)).To(fd)
 		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(value), value), program.Int(len(value)))
@@ -318,13 +322,13 @@ func (p *planner) bindConsole(slave program.Slot) {
 	cover := p.Slot("console")
 	if !p.ownDev {
 		p.Remedy("it must be a file, or nothing")
-		at := p.place("/dev/console", p.how(true), false, nil)
-		p.clonePath(slave.Value(), "", false, cover)
-		p.attach(cover.Value(), at)
+		at := p.place("/dev/console", p.How(true), false, nil)
+		p.ClonePath(slave.Value(), "", false, cover)
+		p.Move(cover.Value(), at)
 		return
 	}
 	p.Call("mknodat", linux.SysMknodat, p.devFD, p.String("console"), program.Flags(linux.SIfreg|0o620, "S_IFREG|0620"), program.Int(0))
-	p.clonePath(slave.Value(), "", false, cover)
+	p.ClonePath(slave.Value(), "", false, cover)
 	p.Call("move_mount", linux.SysMoveMount, cover.Value(), p.String(""), p.devFD, p.String("console"), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
 }
 
@@ -333,14 +337,17 @@ func (p *planner) bindConsole(slave program.Slot) {
 func (p *planner) openCwd(root program.Arg) program.Slot {
 	cwd := p.in.Spec.Process.Cwd
 	if !path.IsAbs(cwd) {
-		p.refuse("process.cwd %q is not an absolute path", cwd)
+		p.Refuse("process.cwd %q is not an absolute path", cwd)
 	}
 	p.Group("privilege")
 	p.Do("open working directory %s", cwd)
 	p.Remedy("it must be a directory of the image: choose another")
+	how := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+	if !p.exec && path.Clean(cwd) != "/" {
+		return p.place(path.Clean(cwd), how, true, nil) // made if it is missing, as other runtimes do
+	}
 	fd := p.Slot("cwd")
-	how := p.openHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
-	p.openIn(root, cwd, how, fd)
+	p.OpenIn(root, cwd, how, fd)
 	return fd
 }
 
@@ -348,18 +355,4 @@ func (p *planner) enterCwd(fd program.Slot) {
 	p.Group("privilege")
 	p.Do("enter working directory %s", p.in.Spec.Process.Cwd)
 	p.Call("fchdir", linux.SysFchdir, fd.Value())
-}
-
-// openHow is a struct open_how (openat2(2)).
-func (p *planner) openHow(flags int, resolve uint64, text string) program.Arg {
-	if a, ok := p.hows[text]; ok {
-		return a
-	}
-	var how []byte
-	for _, w := range []uint64{uint64(flags) | syscall.O_CLOEXEC, 0, resolve} {
-		how = binary.LittleEndian.AppendUint64(how, w)
-	}
-	a := p.Bytes(how, text)
-	p.hows[text] = a
-	return a
 }

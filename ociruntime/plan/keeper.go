@@ -46,7 +46,7 @@ func (p *planner) clone() {
 	var names []string
 	for _, n := range p.in.Spec.Linux.Namespaces {
 		if enterFlags[n.Type] == 0 {
-			p.refuse("namespace of type %q is not supported", n.Type)
+			p.Refuse("namespace of type %q is not supported", n.Type)
 		}
 		if n.Path != "" || cloneFlags[n.Type] == 0 {
 			continue
@@ -55,7 +55,7 @@ func (p *planner) clone() {
 		names = append(names, string(n.Type))
 	}
 	if !p.hasNew(specs.MountNamespace) {
-		p.refuse("linux.namespaces has no new mount namespace: a container cannot share another's mounts")
+		p.Refuse("linux.namespaces has no new mount namespace: a container cannot share another's mounts")
 	}
 	p.Group("namespace")
 	p.enterJoined()
@@ -204,7 +204,7 @@ func (p *planner) mapIDs() {
 	p.Group("namespace")
 	write := func(file string, maps []specs.LinuxIDMapping) {
 		if len(maps) == 0 {
-			p.refuse("linux.namespaces asks for a user namespace, but %s is empty", file)
+			p.Refuse("linux.namespaces asks for a user namespace, but %s is empty", file)
 			return
 		}
 		first, text := maps[0], mapText(maps)

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/plan/number"
 	"berth/ociruntime/program"
 
@@ -14,12 +15,20 @@ import (
 // limitProcess sets what only the host may raise: rlimits and the OOM score.
 func (p *planner) limitProcess() {
 	p.Group("cgroup")
+	if p.userns {
+		attribute.Schedule(p.Calls, p.Child().Value(), p.in.Spec.Process) // with the host's privileges
+	}
+	seen := map[string]bool{}
 	for _, r := range p.in.Spec.Process.Rlimits {
 		n, ok := number.Rlimit(r.Type)
 		if !ok {
-			p.refuse("rlimit %s is unknown", r.Type)
+			p.Refuse("rlimit %s is unknown", r.Type)
 			continue
 		}
+		if seen[r.Type] {
+			p.Refuse("rlimit %s is given twice", r.Type)
+		}
+		seen[r.Type] = true
 		soft, hard := r.Soft, r.Hard
 		if r.Type == "RLIMIT_NOFILE" {
 			soft, hard = max(soft, initFiles), max(hard, initFiles)

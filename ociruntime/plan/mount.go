@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/call"
 	"berth/ociruntime/plan/mountoption"
 	"berth/ociruntime/program"
 
@@ -156,7 +157,7 @@ func (p *planner) makeMounts() {
 		if source == "" {
 			source = m.Type
 		}
-		p.newMount(m.Type, source, data, m.attrs(), m.slot)
+		p.NewMount(m.Type, source, data, m.attrs(), m.slot)
 		p.propagate(m.fd, m.opt.Propagations)
 	}
 }
@@ -165,19 +166,7 @@ func (p *planner) makeMounts() {
 func (p *planner) propagate(fd program.Arg, all []mountoption.Propagation) {
 	for _, prop := range all {
 		if prop.Type != linux.MsPrivate {
-			p.setAttr(fd, prop.Recursive, p.mountAttr(0, 0, prop.Type, false), propagationText(prop.Type))
+			p.SetAttr(fd, prop.Recursive, p.MountAttr(0, 0, prop.Type), call.PropagationText(prop.Type))
 		}
 	}
-}
-
-func propagationText(typ uint64) string {
-	switch typ {
-	case linux.MsSlave:
-		return "slave"
-	case linux.MsShared:
-		return "shared"
-	case linux.MsUnbindable:
-		return "unbindable"
-	}
-	return "private"
 }

@@ -35,7 +35,13 @@ func TestMountGolden(t *testing.T) {
 			in.Spec.Mounts[1] = specs.Mount{Destination: "/dev", Type: "bind", Source: "/dev", Options: []string{"rbind"}}
 			in.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229}, {Path: "/opt/fuse", Type: "c", Major: 10, Minor: 229}}
 		},
-		"bind-devices": func(in *Input) { in.BindDevices = true },
+		"attributes": func(in *Input) {
+			setAttributes(in)
+			without(in.Spec, specs.UserNamespace)
+			in.Spec.Linux.UIDMappings, in.Spec.Linux.GIDMappings = nil, nil
+		},
+		"attributes-of-own-users": setAttributes,
+		"bind-devices":            func(in *Input) { in.BindDevices = true },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -48,4 +54,26 @@ func TestMountGolden(t *testing.T) {
 			compareGolden(t, name, p.String())
 		})
 	}
+	t.Run("exec-attributes", func(t *testing.T) {
+		in := baseInput()
+		setAttributes(&in)
+		in.Rootfs, in.CgroupDirs = nil, nil
+		in.Spec.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0-1", Final: "1"}
+		p, err := BuildExec(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareGolden(t, "exec-attributes", p.String())
+	})
+}
+
+// setAttributes asks for all that a process can be given besides credentials.
+func setAttributes(in *Input) {
+	p, l := in.Spec.Process, in.Spec.Linux
+	p.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5}
+	p.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6}
+	p.ApparmorProfile, p.SelinuxLabel = "some-profile", "system_u:system_r:x_t:s0"
+	l.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+	l.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolInterleave, Nodes: "0"}
+	in.Keyring = "_ses.c"
 }

@@ -31,6 +31,8 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/attribute"
+	"berth/ociruntime/plan/call"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -127,6 +129,9 @@ type Input struct {
 	Available uint64
 	// KeepPrivileges leaves a process in a container all that its root has: for hooks.
 	KeepPrivileges bool
+	// Keyring is the name of the session keyring, new for a container, joined by an
+	// exec; empty leaves the caller's.
+	Keyring string
 	// Handover is set for a process that no keeper stays with.
 	Handover *Handover
 }
@@ -182,22 +187,18 @@ func Build(in Input) (*program.Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.planDevices()
 	p.clone()
 	p.keep()
 	p.Place(p.initLabel)
 	p.init()
-	prog, err := p.Assemble()
-	if err != nil {
-		return nil, err
-	}
-	return prog, p.err
+	return p.Assemble()
 }
 
 // planner carries what the parts of a plan share.
 type planner struct {
-	*program.Builder
+	*call.Calls
 	in        Input
-	err       error
 	userns    bool
 	exec      bool
 	mounts    []*mount
@@ -213,7 +214,7 @@ type planner struct {
 	shared           int            // how many shared files have a number
 	word             program.Buffer // where eventfds are read to
 	one              program.Arg    // what is written to them
-	hows             map[string]program.Arg
+	labels           attribute.Labels
 	idspaces         map[string]program.Slot // user namespaces made for maps of mounts
 }
 
@@ -224,13 +225,13 @@ func newPlanner(in Input) (*planner, error) {
 	if in.Spec.Linux == nil {
 		in.Spec.Linux = &specs.Linux{}
 	}
-	b := program.NewBuilder()
+	b := call.New()
 	p := &planner{
-		Builder: b, in: in, initLabel: b.Label("init"),
+		Calls: b, in: in, initLabel: b.Label("init"),
 		ids: b.Slot("ids"), root: b.Slot("root-ready"), ready: b.Slot("ready"),
 		pidfd: b.Slot("pidfd"),
 		word:  b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),
-		hows: map[string]program.Arg{}, idspaces: map[string]program.Slot{},
+		idspaces: map[string]program.Slot{},
 	}
 	p.rootFD, p.devFD = p.share("root"), p.share("dev")
 	p.userns = p.has(specs.UserNamespace)
@@ -241,7 +242,6 @@ func newPlanner(in Input) (*planner, error) {
 		}
 		p.mounts = append(p.mounts, pm)
 	}
-	p.planDevices()
 	return p, nil
 }
 
@@ -266,11 +266,4 @@ func (p *planner) has(kind specs.LinuxNamespaceType) bool {
 		}
 	}
 	return false
-}
-
-// refuse keeps the first reason why no plan can be made.
-func (p *planner) refuse(format string, args ...any) {
-	if p.err == nil {
-		p.err = fmt.Errorf(format, args...)
-	}
 }

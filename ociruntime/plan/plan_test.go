@@ -191,13 +191,20 @@ func TestBuildRefuses(t *testing.T) {
 		change func(in *Input)
 		want   string
 	}{
-		"no command":          {func(in *Input) { in.Spec.Process.Args = nil }, "process.args is empty"},
-		"no mount namespace":  {func(in *Input) { without(in.Spec, specs.MountNamespace) }, "no new mount namespace"},
-		"mount namespace":     {func(in *Input) { in.Spec.Linux.Namespaces[1].Path = "/proc/1/ns/mnt" }, "no new mount namespace"},
-		"unknown namespace":   {func(in *Input) { in.Spec.Linux.Namespaces[1].Type = "space" }, "not supported"},
-		"no id map":           {func(in *Input) { in.Spec.Linux.UIDMappings = nil }, "uid_map is empty"},
-		"unknown capability":  {func(in *Input) { in.Spec.Process.Capabilities.Bounding = []string{"CAP_FLY"} }, "capability CAP_FLY is unknown"},
-		"unknown rlimit":      {func(in *Input) { in.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, "rlimit RLIMIT_X is unknown"},
+		"no command":         {func(in *Input) { in.Spec.Process.Args = nil }, "process.args is empty"},
+		"no mount namespace": {func(in *Input) { without(in.Spec, specs.MountNamespace) }, "no new mount namespace"},
+		"mount namespace":    {func(in *Input) { in.Spec.Linux.Namespaces[1].Path = "/proc/1/ns/mnt" }, "no new mount namespace"},
+		"unknown namespace":  {func(in *Input) { in.Spec.Linux.Namespaces[1].Type = "space" }, "not supported"},
+		"no id map":          {func(in *Input) { in.Spec.Linux.UIDMappings = nil }, "uid_map is empty"},
+		"unknown capability": {func(in *Input) { in.Spec.Process.Capabilities.Bounding = []string{"CAP_FLY"} }, "capability CAP_FLY is unknown"},
+		"unknown rlimit":     {func(in *Input) { in.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, "rlimit RLIMIT_X is unknown"},
+		"one rlimit twice": {func(in *Input) {
+			in.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_CORE"}}
+		}, "rlimit RLIMIT_CORE is given twice"},
+		"unknown scheduler":   {func(in *Input) { in.Spec.Process.Scheduler = &specs.Scheduler{Policy: "SCHED_X"} }, "unknown policy"},
+		"unknown I/O class":   {func(in *Input) { in.Spec.Process.IOPriority = &specs.LinuxIOPriority{} }, "unknown class"},
+		"unknown personality": {func(in *Input) { in.Spec.Linux.Personality = &specs.LinuxPersonality{} }, "unknown domain"},
+		"unknown memory mode": {func(in *Input) { in.Spec.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }, "unknown mode"},
 		"relative cwd":        {func(in *Input) { in.Spec.Process.Cwd = "work" }, `process.cwd "work" is not an absolute path`},
 		"root as destination": {func(in *Input) { in.Spec.Mounts[0].Destination = "." }, "mount destination is /"},
 		"relative source":     {func(in *Input) { in.Spec.Mounts[0] = specs.Mount{Destination: "/x", Type: "bind", Source: "x"} }, `bind source "x" is not an absolute path`},

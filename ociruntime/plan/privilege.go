@@ -3,10 +3,10 @@ package plan
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/plan/number"
 	"berth/ociruntime/program"
 
@@ -18,7 +18,7 @@ func (p *planner) capMask(names []string) uint64 {
 	for _, n := range names {
 		i, ok := number.Capability(n)
 		if !ok {
-			p.refuse("capability %s is unknown", n)
+			p.Refuse("capability %s is unknown", n)
 			continue
 		}
 		mask |= 1 << i
@@ -45,6 +45,12 @@ func (p *planner) privileges() {
 	if proc.User.Umask != nil {
 		umask = uint64(*proc.User.Umask)
 	}
+	p.labels.Write(p.Calls)
+	if !p.userns {
+		attribute.Schedule(p.Calls, program.Int(0), proc)
+	}
+	attribute.Execution(p.Calls, p.in.Spec.Linux)
+	p.Group("privilege")
 	p.Do("set umask")
 	p.Call("umask", linux.SysUmask, program.Flags(umask, fmt.Sprintf("%#o", umask)))
 	caps := proc.Capabilities
@@ -166,106 +172,10 @@ func (p *planner) raiseAmbient(ambient uint64) {
 	}
 }
 
-// execute runs the user's command: by its path, or by looking along PATH as
-// execvp(3) does, where a file that may not be executed does not end the search
-// but is what is reported at its end.
-func (p *planner) execute() {
-	proc := p.in.Spec.Process
-	p.Group("exec")
-	argv, envp := p.Strings(proc.Args, "argv"), p.Strings(proc.Env, "envp")
-	run := func(file string) *program.Step {
-		p.Do("exec %s", file)
-		s := p.Call("execve", syscall.SYS_EXECVE, p.String(file), argv, envp)
-		s.Exec = true
-		return s
-	}
-	name := p.command()
-	if strings.Contains(name, "/") || name == "" {
-		run(name)
-		return
-	}
-	var denied []program.Slot
-	files := searchPath(proc.Env, name)
-	for _, file := range files {
-		result := p.Slot("exec-" + file)
-		run(file).Tolerate(enoent, enotdir, eacces).To(result)
-		denied = append(denied, result)
-	}
-	report := p.Label("not found")
-	for i, file := range files {
-		next := p.Label("next to " + file)
-		was := p.Label("denied " + file)
-		p.IfEqual(denied[i].Value(), program.Errno(eacces), was)
-		p.Goto(next)
-		p.Place(was)
-		run(file)
-		p.Place(next)
-	}
-	p.Goto(report)
-	p.Place(report)
-	// No file has the empty name: this step says ENOENT for the command.
-	p.Do("exec %s", name)
-	p.Call("execve", syscall.SYS_EXECVE, p.String(""), argv, envp).Exec = true
-}
-
 // command is the name of what is executed.
 func (p *planner) command() string {
 	if p.in.File != "" {
 		return p.in.File
 	}
 	return p.in.Spec.Process.Args[0]
-}
-
-// findCommand fails, as execute will, if there is nothing to execute: before a
-// wait, so that whoever makes the container hears of it.
-func (p *planner) findCommand() {
-	p.Group("exec")
-	name, found := p.command(), p.Label("found the command")
-	files := []string{name}
-	if !strings.Contains(name, "/") {
-		files = searchPath(p.in.Spec.Process.Env, name)
-	}
-	look := func(file string) *program.Step {
-		p.Do("exec %s", name)
-		s := p.Call("faccessat2", linux.SysFaccessat2, program.Flags(fdcwd, "AT_FDCWD"), p.String(file), program.Flags(linux.XOk, "X_OK"), program.Flags(linux.AtEaccess, "AT_EACCESS"))
-		s.Exec = true
-		return s
-	}
-	var results []program.Slot
-	for _, file := range files {
-		r := p.Slot("found-" + file)
-		look(file).Tolerate(enoent, enotdir, eacces).To(r)
-		p.IfEqual(r.Value(), program.Int(0), found)
-		results = append(results, r)
-	}
-	for i, file := range files {
-		denied, next := p.Label("denied "+file), p.Label("next to "+file)
-		p.IfEqual(results[i].Value(), program.Errno(eacces), denied)
-		p.Goto(next)
-		p.Place(denied)
-		look(file)
-		p.Place(next)
-	}
-	look("")
-	p.Place(found)
-}
-
-// searchPath lists where a command may be. An empty element of PATH is the
-// working directory; without PATH there is nowhere to look.
-func searchPath(env []string, name string) []string {
-	var files []string
-	for _, e := range env {
-		value, ok := strings.CutPrefix(e, "PATH=")
-		if !ok {
-			continue
-		}
-		files = nil
-		for _, dir := range strings.Split(value, ":") {
-			if dir == "" {
-				dir = "."
-			}
-			files = append(files, dir+"/"+name)
-		}
-	}
-	return files
 }

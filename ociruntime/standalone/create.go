@@ -83,7 +83,7 @@ func (m *making) read(context.Context) error {
 func (m *making) plan(wait bool) func(context.Context) error {
 	return func(context.Context) (err error) {
 		s, in := m.spec, &m.in
-		if m.in, err = m.runtime.input(s, m.args.ProcessArgs); err != nil {
+		if m.in, err = m.runtime.input(m.args.ID, s, m.args.ProcessArgs); err != nil {
 			return err
 		}
 		in.Handover.Wait = wait || s.Hooks != nil && len(s.Hooks.StartContainer) > 0
@@ -101,8 +101,11 @@ func (m *making) plan(wait bool) func(context.Context) error {
 }
 
 // input is what a container's plan and an exec's have in common.
-func (r *Runtime) input(s *specs.Spec, a ProcessArgs) (in plan.Input, err error) {
+func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs) (in plan.Input, err error) {
 	in = plan.Input{Spec: s, Handover: &plan.Handover{Preserve: a.PreserveFDs}}
+	if !a.NoNewKeyring {
+		in.Keyring = "_ses." + id
+	}
 	if size := s.Process.ConsoleSize; size != nil {
 		in.Width, in.Height = uint16(size.Width), uint16(size.Height)
 	}

@@ -73,8 +73,9 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	// What an exec has in common with its container, and its own process.
 	both := &specs.Spec{Process: a.Process, Linux: &specs.Linux{
 		Namespaces: spec.Linux.Namespaces, UIDMappings: spec.Linux.UIDMappings, GIDMappings: spec.Linux.GIDMappings, Seccomp: spec.Linux.Seccomp,
+		Personality: spec.Linux.Personality, MemoryPolicy: spec.Linux.MemoryPolicy,
 	}}
-	input, err := r.input(both, a.ProcessArgs)
+	input, err := r.input(rec.ID, both, a.ProcessArgs)
 	if err != nil {
 		return 0, err
 	}
