@@ -8,6 +8,7 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/cgroups/devicerule"
+	"berth/ociruntime/cgroups/limit"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -23,39 +24,45 @@ type deviceRules struct {
 	v2      []linux.BPFInstruction
 }
 
-// devices compiles the spec's rules for the layout. It is pure.
-func (l Layout) devices(r *specs.LinuxResources) (deviceRules, error) {
+// devices compiles the spec's rules for the hierarchies. It is pure.
+func (c *Cgroup) devices(r *specs.LinuxResources) (deviceRules, error) {
 	if r == nil || len(r.Devices) == 0 {
 		return deviceRules{}, nil
 	}
 	rules, err := devicerule.Parse(r.Devices)
 	if err != nil {
-		return deviceRules{}, invalid(deviceFlag, "", err.Error())
+		return deviceRules{}, limit.Invalid(deviceFlag, "", err.Error())
 	}
-	if _, v := l.find("devices"); v == 1 {
+	if c.version("devices") == 1 {
 		writes, err := devicerule.V1(rules)
 		if err != nil {
-			return deviceRules{}, unsupported(deviceFlag, err.Error(), "list the devices one by one")
+			return deviceRules{}, limit.Unsupported(deviceFlag, err.Error(), "list the devices one by one")
 		}
 		return deviceRules{version: 1, v1: writes}, nil
 	}
-	if l.Unified == "" {
-		return deviceRules{}, noController(deviceFlag, "devices")
+	if c.unified == "" {
+		return deviceRules{}, limit.NoController(deviceFlag, "devices")
 	}
 	return deviceRules{version: 2, v2: devicerule.V2(rules)}, nil
 }
 
-func (d deviceRules) apply(c *Cgroup) error {
+func (d deviceRules) apply(c *Cgroup, tree *linux.ControlTree) error {
 	switch d.version {
 	case 1:
-		dir, _ := c.dir("devices")
+		dir, version := c.dir("devices")
+		if version == 0 {
+			return nil // an ordinary user's, who cannot make device nodes either
+		}
 		for _, w := range d.v1 {
-			if err := linux.WriteControl(dir+"/"+w.File, w.Lines...); err != nil {
-				return setting{flag: deviceFlag, file: w.File}.writeError(err)
+			if err := tree.Write(dir+"/"+w.File, w.Lines...); err != nil {
+				return limit.Setting{Flag: deviceFlag, File: w.File}.WriteError(err)
 			}
 		}
 	case 2:
-		dir, err := os.Open(c.layout.Unified + c.path)
+		if c.unified == "" {
+			return nil
+		}
+		dir, err := os.Open(c.unified)
 		if err != nil {
 			return fmt.Errorf("apply %s: %w", deviceFlag, err)
 		}
@@ -65,7 +72,7 @@ func (d deviceRules) apply(c *Cgroup) error {
 			if errors.Is(err, fs.ErrPermission) {
 				class = errdefs.ErrPermissionDenied
 			}
-			return &LimitError{
+			return &limit.Error{
 				Flag: deviceFlag, Class: class, Err: err, Reason: "the kernel takes no eBPF device program",
 				Remedy: "it needs CONFIG_CGROUP_BPF, and root's capabilities",
 			}

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/cgroups/limit"
+	"berth/ociruntime/cgroups/stats"
 )
 
 // Pause freezes every process of the cgroup and returns when all stand still.
@@ -31,8 +33,8 @@ func (c *Cgroup) Resume(ctx context.Context) error {
 
 // Paused tells whether the cgroup is frozen.
 func (c *Cgroup) Paused() (bool, error) {
-	if c.layout.Unified != "" {
-		n, err := field(c.layout.Unified+c.path+"/cgroup.events", "frozen")
+	if c.unified != "" {
+		n, err := stats.Field(c.unified+"/cgroup.events", "frozen")
 		return n == 1, err
 	}
 	dir, version := c.dir("freezer")
@@ -56,16 +58,16 @@ func (c *Cgroup) freeze(ctx context.Context, frozen bool) error {
 }
 
 func (c *Cgroup) setFrozen(frozen bool) error {
-	if c.layout.Unified != "" {
+	if c.unified != "" {
 		value := "0"
 		if frozen {
 			value = "1"
 		}
-		return linux.WriteControl(c.layout.Unified+c.path+"/cgroup.freeze", value)
+		return linux.WriteControl(c.unified+"/cgroup.freeze", value)
 	}
 	dir, version := c.dir("freezer")
 	if version == 0 {
-		return unsupported("pause", "this host has no freezer cgroup controller", "mount it or a cgroup v2 hierarchy")
+		return limit.Unsupported("pause", "this host has no freezer cgroup controller", "mount it or a cgroup v2 hierarchy")
 	}
 	value := "THAWED"
 	if frozen {
@@ -86,8 +88,8 @@ func (c *Cgroup) Kill(ctx context.Context) error {
 }
 
 func (c *Cgroup) kill(ctx context.Context) error {
-	if c.layout.Unified != "" { // Linux 5.14
-		return linux.WriteControl(c.layout.Unified+c.path+"/cgroup.kill", "1")
+	if c.unified != "" { // Linux 5.14
+		return linux.WriteControl(c.unified+"/cgroup.kill", "1")
 	}
 	// A frozen process cannot fork or end, so its pid stays its own.
 	freezeErr := c.freeze(ctx, true)
@@ -133,9 +135,9 @@ func (c *Cgroup) oomKills() (uint64, error) {
 	dir, version := c.dir("memory")
 	switch version {
 	case 1:
-		return field(dir+"/memory.oom_control", "oom_kill")
+		return stats.Field(dir+"/memory.oom_control", "oom_kill")
 	case 2:
-		n, err := field(dir+"/memory.events", "oom_kill")
+		n, err := stats.Field(dir+"/memory.events", "oom_kill")
 		if errors.Is(err, fs.ErrNotExist) {
 			return 0, nil // the controller is not enabled for this group
 		}

@@ -15,6 +15,7 @@ import (
 
 	"berth/internal/linux"
 	"berth/internal/testutil"
+	"berth/ociruntime/cgroups/stats"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if l, err := Detect(); err == nil {
 		for _, d := range l.At(testRoot).dirs() {
-			_ = rmdir(d) // another run of these tests may be using it
+			_ = os.Remove(d) // another run of these tests may be using it
 		}
 	}
 	os.Exit(code)
@@ -325,7 +326,7 @@ func TestSecurity19ReleaseAgent(t *testing.T) {
 			if exists(d.Path + "/release_agent") {
 				t.Errorf("%s has a release_agent", d.Path)
 			}
-			if n, err := single(d.Path + "/notify_on_release"); n != 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
+			if n, err := stats.Number(d.Path + "/notify_on_release"); n != 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("%s announces its release: %d %v", d.Path, n, err)
 			}
 			for _, file := range []string{"", "/cgroup.procs", "/tasks", "/notify_on_release"} {

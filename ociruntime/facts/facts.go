@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 
-	"berth/internal/linux"
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/plan"
 
@@ -48,19 +47,7 @@ func DescribeJoins(cg *cgroups.Cgroup, in *plan.Input) {
 }
 
 // OpenJoins opens the doors of a cgroup, in the order in which they are described.
-func OpenJoins(cg *cgroups.Cgroup) ([]*os.File, error) {
-	joins := cg.Joins()
-	return openAll(len(joins), func(i int) (*os.File, error) {
-		if joins[i].Clone {
-			return linux.OpenPath(joins[i].Path)
-		}
-		f, err := os.OpenFile(joins[i].Path, os.O_WRONLY, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open cgroup: %w", err)
-		}
-		return f, nil
-	})
-}
+func OpenJoins(cg *cgroups.Cgroup) ([]*os.File, error) { return cg.OpenJoins(cg.Joins()) }
 
 // OpenNamespaces opens the spec's namespaces that exist already, in plan's order.
 func OpenNamespaces(s *specs.Spec) ([]*os.File, error) {

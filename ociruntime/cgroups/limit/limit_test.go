@@ -1,7 +1,8 @@
-package cgroups
+package limit
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,17 +11,25 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-func v1Layout() Layout {
-	l := Layout{}
-	for _, c := range []string{"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls", "net_prio", "rdma"} {
-		l.V1 = append(l.V1, Hierarchy{"/v1/" + c, []string{c}})
+// host has the controllers in hierarchies of one version.
+func host(version int, controllers ...string) Host {
+	return func(c string) int {
+		if slices.Contains(controllers, c) {
+			return version
+		}
+		return 0
 	}
-	return l
 }
 
-func v2Layout() Layout {
-	return Layout{Unified: "/v2", UnifiedControllers: []string{"cpu", "cpuset", "io", "memory", "hugetlb", "pids", "rdma", "misc"}}
+func v1Host() Host {
+	return host(1, "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls", "net_prio", "rdma")
 }
+
+func v2Host() Host {
+	return host(2, Core, "cpu", "cpuset", "io", "memory", "hugetlb", "pids", "rdma", "misc")
+}
+
+func ptr[T any](v T) *T { return &v }
 
 func everyLimit() *specs.LinuxResources {
 	dev := specs.LinuxBlockIODevice{Major: 8, Minor: 16}
@@ -36,11 +45,11 @@ func everyLimit() *specs.LinuxResources {
 	}
 }
 
-func lines(settings []setting) string {
+func lines(settings []Setting) string {
 	var b strings.Builder
 	for _, s := range settings {
-		for p := &s; p != nil; p = p.or {
-			b.WriteString(strings.Repeat("  or ", min(1, len(s.file)*b2i(p != &s))) + p.flag + ": " + p.controller + "/" + p.file + " = " + p.value + "\n")
+		for p := &s; p != nil; p = p.Or {
+			b.WriteString(strings.Repeat("  or ", min(1, len(s.File)*b2i(p != &s))) + p.Flag + ": " + p.Controller + "/" + p.File + " = " + p.Value + "\n")
 		}
 	}
 	return b.String()
@@ -56,10 +65,10 @@ func b2i(b bool) int {
 func TestSettings(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		l    Layout
+		h    Host
 		want string
 	}{
-		{"v1", v1Layout(), `--memory: memory/memory.limit_in_bytes = 1000
+		{"v1", v1Host(), `--memory: memory/memory.limit_in_bytes = 1000
 --memory-swap: memory/memory.memsw.limit_in_bytes = 3000
 --memory-reservation: memory/memory.soft_limit_in_bytes = 500
 --cpu-shares: cpu/cpu.shares = 1024
@@ -78,7 +87,7 @@ hugepageLimits: hugetlb/hugetlb.2MB.limit_in_bytes = 4
 hugepageLimits: hugetlb/hugetlb.2MB.rsvd.limit_in_bytes = 4
 rdma: rdma/rdma.max = mlx5_1 hca_handle=3
 `},
-		{"v2", v2Layout(), `--memory: memory/memory.max = 1000
+		{"v2", v2Host(), `--memory: memory/memory.max = 1000
 --memory-swap: memory/memory.swap.max = 2000
 --memory-reservation: memory/memory.low = 500
 --cpu-shares: cpu/cpu.weight = 100
@@ -98,7 +107,7 @@ rdma: rdma/rdma.max = mlx5_1 hca_handle=3
 `},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, err := tc.l.settings(everyLimit())
+			s, err := Compile(tc.h, everyLimit())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,39 +122,39 @@ func TestSettingsRefused(t *testing.T) {
 	mem := func(m specs.LinuxMemory) specs.LinuxResources { return specs.LinuxResources{Memory: &m} }
 	cpu := func(c specs.LinuxCPU) specs.LinuxResources { return specs.LinuxResources{CPU: &c} }
 	bad, no := error(errdefs.ErrInvalidArgument), error(errdefs.ErrFailedPrecondition)
-	none := Layout{Unified: "/v2"}
+	none := host(2, Core)
 	for _, tc := range []struct {
 		name  string
-		l     Layout
+		h     Host
 		res   specs.LinuxResources
 		class error
 		flag  string
 	}{
-		{"negative memory", v1Layout(), mem(specs.LinuxMemory{Limit: ptr(int64(-2))}), bad, "--memory"},
-		{"swap below memory", v1Layout(), mem(specs.LinuxMemory{Limit: ptr(int64(9)), Swap: ptr(int64(8))}), bad, "--memory-swap"},
-		{"swap without memory", v2Layout(), mem(specs.LinuxMemory{Swap: ptr(int64(8))}), bad, "--memory-swap"},
-		{"swappiness over 100", v1Layout(), mem(specs.LinuxMemory{Swappiness: ptr(uint64(101))}), bad, "--memory-swappiness"},
-		{"swappiness on v2", v2Layout(), mem(specs.LinuxMemory{Swappiness: ptr(uint64(10))}), no, "--memory-swappiness"},
-		{"oom kill disable on v2", v2Layout(), mem(specs.LinuxMemory{DisableOOMKiller: ptr(true)}), no, "--oom-kill-disable"},
+		{"negative memory", v1Host(), mem(specs.LinuxMemory{Limit: ptr(int64(-2))}), bad, "--memory"},
+		{"swap below memory", v1Host(), mem(specs.LinuxMemory{Limit: ptr(int64(9)), Swap: ptr(int64(8))}), bad, "--memory-swap"},
+		{"swap without memory", v2Host(), mem(specs.LinuxMemory{Swap: ptr(int64(8))}), bad, "--memory-swap"},
+		{"swappiness over 100", v1Host(), mem(specs.LinuxMemory{Swappiness: ptr(uint64(101))}), bad, "--memory-swappiness"},
+		{"swappiness on v2", v2Host(), mem(specs.LinuxMemory{Swappiness: ptr(uint64(10))}), no, "--memory-swappiness"},
+		{"oom kill disable on v2", v2Host(), mem(specs.LinuxMemory{DisableOOMKiller: ptr(true)}), no, "--oom-kill-disable"},
 		{"no memory controller", none, mem(specs.LinuxMemory{Limit: ptr(int64(8))}), no, "--memory"},
 		{"no cpu controller", none, cpu(specs.LinuxCPU{Shares: ptr(uint64(8))}), no, "--cpu-shares"},
 		{"no cpuset controller", none, cpu(specs.LinuxCPU{Cpus: "0"}), no, "--cpuset-cpus"},
 		{"no pids controller", none, specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(8))}}, no, "--pids-limit"},
 		{"no io controller", none, specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(10))}}, no, "--blkio-weight"},
-		{"one share", v1Layout(), cpu(specs.LinuxCPU{Shares: ptr(uint64(1))}), bad, "--cpu-shares"},
-		{"cpus are words", v1Layout(), cpu(specs.LinuxCPU{Cpus: "0\n1"}), bad, "--cpuset-cpus"},
-		{"real time on v2", v2Layout(), cpu(specs.LinuxCPU{RealtimeRuntime: ptr(int64(5))}), no, "--cpu-rt-runtime"},
-		{"weight 9", v1Layout(), specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(9))}}, bad, "--blkio-weight"},
-		{"page size is a path", v1Layout(), specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "../2MB"}}}, bad, "hugepageLimits"},
-		{"unified is a path", v2Layout(), specs.LinuxResources{Unified: map[string]string{"memory.x/../../y": "1"}}, bad, "unified"},
-		{"unified kills", v2Layout(), specs.LinuxResources{Unified: map[string]string{"cgroup.kill": "1"}}, bad, "unified"},
-		{"unified on v1", v1Layout(), specs.LinuxResources{Unified: map[string]string{"memory.high": "1"}}, no, "unified.memory.high"},
-		{"network class on v2", v2Layout(), specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: ptr(uint32(1))}}, no, "network.classID"},
-		{"priority of two words", v1Layout(), specs.LinuxResources{Network: &specs.LinuxNetwork{Priorities: []specs.LinuxInterfacePriority{{Name: "a b"}}}}, bad, "network.priorities"},
+		{"one share", v1Host(), cpu(specs.LinuxCPU{Shares: ptr(uint64(1))}), bad, "--cpu-shares"},
+		{"cpus are words", v1Host(), cpu(specs.LinuxCPU{Cpus: "0\n1"}), bad, "--cpuset-cpus"},
+		{"real time on v2", v2Host(), cpu(specs.LinuxCPU{RealtimeRuntime: ptr(int64(5))}), no, "--cpu-rt-runtime"},
+		{"weight 9", v1Host(), specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(9))}}, bad, "--blkio-weight"},
+		{"page size is a path", v1Host(), specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "../2MB"}}}, bad, "hugepageLimits"},
+		{"unified is a path", v2Host(), specs.LinuxResources{Unified: map[string]string{"memory.x/../../y": "1"}}, bad, "unified"},
+		{"unified kills", v2Host(), specs.LinuxResources{Unified: map[string]string{"cgroup.kill": "1"}}, bad, "unified"},
+		{"unified on v1", v1Host(), specs.LinuxResources{Unified: map[string]string{"memory.high": "1"}}, no, "unified.memory.high"},
+		{"network class on v2", v2Host(), specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: ptr(uint32(1))}}, no, "network.classID"},
+		{"priority of two words", v1Host(), specs.LinuxResources{Network: &specs.LinuxNetwork{Priorities: []specs.LinuxInterfacePriority{{Name: "a b"}}}}, bad, "network.priorities"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := tc.l.settings(&tc.res)
-			var limit *LimitError
+			_, err := Compile(tc.h, &tc.res)
+			var limit *Error
 			if !errors.As(err, &limit) || !errors.Is(err, tc.class) || limit.Flag != tc.flag {
 				t.Errorf("got %v, want %s of class %v", err, tc.flag, tc.class)
 			}
@@ -156,7 +165,7 @@ func TestSettingsRefused(t *testing.T) {
 func TestNothingAskedNothingWritten(t *testing.T) {
 	zero := &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(0))}, CPU: &specs.LinuxCPU{}, Pids: &specs.LinuxPids{}, BlockIO: &specs.LinuxBlockIO{}}
 	for _, r := range []*specs.LinuxResources{nil, {}, zero, {Pids: &specs.LinuxPids{Limit: ptr(int64(-1))}}} {
-		if s, err := (Layout{Unified: "/v2"}).settings(r); err != nil || len(s) > 0 {
+		if s, err := Compile(host(2, Core), r); err != nil || len(s) > 0 {
 			t.Errorf("%v %v", s, err)
 		}
 	}

@@ -1,0 +1,328 @@
+package cgroups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"berth/internal/cleanup"
+	"berth/internal/linux"
+	"berth/ociruntime/cgroups/limit"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Args say which cgroup to make for a container.
+type Args struct {
+	// Path is the spec's linux.cgroupsPath, which may be relative or empty.
+	Path string
+	// ID is the container's. It names the cgroup if Path does not.
+	ID string
+	// Resources are the limits; nil for none.
+	Resources *specs.LinuxResources
+	// Owner, unless 0, is the host's user id that may make groups below
+	// this one: root of a container that sees its cgroup as writable. Version 2 only.
+	Owner int
+}
+
+// Make makes a container's cgroup as runc does. Missing parents are made and
+// stay. A cgroup that exists is used as it is, if it has no processes and is
+// not frozen; else errdefs.ErrAlreadyExists. Unless allowed by a rule, only the devices
+// that every container has can be used. A limit that cannot be applied is a
+// *LimitError. On failure nothing is left behind but parents, and what was
+// there before stays.
+//
+// A user who may not make cgroups gets none, nil and no error, if neither a
+// path nor a limit was asked for.
+func Make(ctx context.Context, a Args) (*Cgroup, error) {
+	l, err := Detect()
+	if err != nil {
+		return nil, err
+	}
+	return l.make(ctx, a)
+}
+
+func (l Layout) make(ctx context.Context, a Args) (*Cgroup, error) {
+	c, err := l.place(a.Path, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	res := specs.LinuxResources{}
+	if a.Resources != nil {
+		res = *a.Resources
+	}
+	res.Devices = append([]specs.LinuxDeviceCgroup{{Access: "rwm"}}, res.Devices...)
+	if err := c.create(ctx, &res, mode{adopt: true, optional: a.Path == ""}); err != nil {
+		return nil, err
+	}
+	if len(c.dirs()) == 0 {
+		return nil, nil //nolint:nilnil // as the comment says: no cgroup, and none is needed
+	}
+	if a.Owner != 0 {
+		if err := c.chown(a.Owner); err != nil {
+			return nil, errors.Join(err, c.Abandon(context.WithoutCancel(ctx)))
+		}
+	}
+	return c, nil
+}
+
+// Create makes the cgroup at path (absolute from the hierarchies' roots, such
+// as "/berth/<id>") and applies all limits of res, which may be nil. Missing
+// parents are made and stay. An empty cgroup left over at path is replaced; one
+// in use is errdefs.ErrAlreadyExists. A limit that cannot be applied is a
+// *LimitError. On failure nothing is left behind but parents.
+func Create(ctx context.Context, path string, res *specs.LinuxResources) (*Cgroup, error) {
+	l, err := Detect()
+	if err != nil {
+		return nil, err
+	}
+	return l.create(ctx, path, res)
+}
+
+func (l Layout) create(ctx context.Context, p string, res *specs.LinuxResources) (*Cgroup, error) {
+	if err := checkPath(p); err != nil {
+		return nil, err
+	}
+	c := l.At(p)
+	if err := c.create(ctx, res, mode{}); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// mode says what to do about what is in the way.
+type mode struct {
+	// adopt: use an existing cgroup that no process is in, rather than replace it.
+	adopt bool
+	// optional: do without the hierarchies in which this user may not make
+	// a cgroup. A limit that needs one is an error.
+	optional bool
+}
+
+func (c *Cgroup) create(ctx context.Context, res *specs.LinuxResources, m mode) (err error) {
+	settings, err := limit.Compile(c.version, res)
+	if err != nil {
+		return err
+	}
+	devices, err := c.devices(res)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("create cgroup %s: %w", c.path, err)
+	}
+	tree := c.tree()
+	defer tree.Close()
+	var undo cleanup.Stack
+	defer undo.Run(&err)
+	undo.Add(func() error { return c.unmake(tree) })
+	if err := c.mkdirs(tree, m); err != nil {
+		return err
+	}
+	if err := c.enable(tree, settings); err != nil {
+		return err
+	}
+	if err := c.inheritCpuset(tree); err != nil {
+		return fmt.Errorf("create cgroup %s: %w", c.path, err)
+	}
+	if err := c.apply(tree, settings); err != nil {
+		return err
+	}
+	if err := devices.apply(c, tree); err != nil {
+		return err
+	}
+	undo.Release()
+	return nil
+}
+
+// mkdirs makes the cgroup's directory in every hierarchy.
+func (c *Cgroup) mkdirs(tree *linux.ControlTree, m mode) error {
+	one := func(dir *string, root int) error {
+		err := c.mkdir(tree, *dir, root, m)
+		if err != nil && m.optional && notAllowed(err) {
+			*dir = ""
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("create cgroup %s: %w", c.path, err)
+		}
+		return nil
+	}
+	for i, h := range c.layout.V1 {
+		if err := one(&c.v1[i], len(h.Mount)); err != nil {
+			return err
+		}
+	}
+	if c.unified != "" {
+		return one(&c.unified, len(c.layout.Unified))
+	}
+	return nil
+}
+
+// notAllowed tells whether an ordinary user, or a read-only cgroup file system, is the reason.
+func notAllowed(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
+// mkdir makes dir, whose first root bytes are the hierarchy's mount point, and
+// the parents it lacks.
+func (c *Cgroup) mkdir(tree *linux.ControlTree, dir string, root int, m mode) error {
+	err := c.mkdirOne(tree, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := c.mkdirParents(tree, path.Dir(dir), root); err != nil {
+			return err
+		}
+		err = c.mkdirOne(tree, dir)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		if m.adopt {
+			return checkUnused(dir)
+		}
+		// rmdir(2) succeeds only if no process and no child is inside; the
+		// directory that replaces it has no limits of an earlier owner.
+		if busy := tree.Rmdir(dir); busy != nil {
+			return fmt.Errorf("%s is in use by another container; remove that one or choose another path: %w", dir, errdefs.ErrAlreadyExists)
+		}
+		err = c.mkdirOne(tree, dir)
+	}
+	if err == nil {
+		c.made = append(c.made, dir)
+	}
+	return err
+}
+
+// checkUnused refuses to put a container among processes that are not its
+// own, or into a group where it would stand still.
+func checkUnused(dir string) error {
+	pids, err := pidsBelow(dir)
+	if err != nil {
+		return err
+	}
+	if len(pids) > 0 {
+		return fmt.Errorf("%s has %d processes; remove the container that they belong to or choose another cgroup: %w", dir, len(pids), errdefs.ErrAlreadyExists)
+	}
+	for file, frozen := range map[string]string{"/cgroup.freeze": "1", "/freezer.self_freezing": "1"} {
+		if data, err := linux.ReadControl(dir + file); err == nil && strings.TrimSpace(data) == frozen {
+			return fmt.Errorf("%s is frozen; thaw it or choose another cgroup: %w", dir, errdefs.ErrAlreadyExists)
+		}
+	}
+	return nil
+}
+
+// mkdirParents makes dir and what it lacks above it. Others may do the same at
+// the same time.
+func (c *Cgroup) mkdirParents(tree *linux.ControlTree, dir string, root int) error {
+	if len(dir) <= root {
+		return nil
+	}
+	err := c.mkdirOne(tree, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := c.mkdirParents(tree, path.Dir(dir), root); err != nil {
+			return err
+		}
+		err = c.mkdirOne(tree, dir)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if cpuset, v := c.dir("cpuset"); err == nil && v == 1 && strings.HasPrefix(cpuset, dir+"/") {
+		// The groups below it then start out with its CPUs, without our
+		// copying them. One that refuses is filled by inheritCpuset.
+		_ = tree.Write(dir+"/cgroup.clone_children", "1")
+	}
+	return err
+}
+
+func (c *Cgroup) mkdirOne(tree *linux.ControlTree, dir string) error {
+	if err := tree.Mkdir(dir); err != nil || c.layout.made == nil {
+		return err
+	}
+	return c.layout.made(dir)
+}
+
+// Abandon undoes Make: it removes the directories that it made, and leaves those that
+// were there before.
+func (c *Cgroup) Abandon(ctx context.Context) error {
+	return c.remove(ctx, c.made)
+}
+
+// unmake removes the directories that were made, while no process has joined.
+func (c *Cgroup) unmake(tree *linux.ControlTree) error {
+	var first error
+	for _, d := range c.made {
+		if err := tree.Rmdir(d); err != nil && !errors.Is(err, fs.ErrNotExist) && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// inheritCpuset gives the cgroup its parent's CPUs and memory nodes: in version
+// 1 both start out empty, and no process may join an empty set.
+func (c *Cgroup) inheritCpuset(tree *linux.ControlTree) error {
+	dir, version := c.dir("cpuset")
+	if version != 1 {
+		return nil
+	}
+	mount, _ := c.layout.find("cpuset")
+	for _, file := range []string{"/cpuset.cpus", "/cpuset.mems"} {
+		before, err := inherit(tree, dir, len(mount), file)
+		if err != nil {
+			return err
+		}
+		if before && file == "/cpuset.cpus" {
+			return nil // cgroup.clone_children filled both
+		}
+	}
+	return nil
+}
+
+// inherit fills an empty file of dir from the parent's, and tells whether it
+// had something in it before.
+func inherit(tree *linux.ControlTree, dir string, root int, file string) (before bool, err error) {
+	data, err := tree.Read(dir + file)
+	if err != nil || strings.TrimSpace(data) != "" || len(dir) <= root {
+		return err == nil, err
+	}
+	parent := path.Dir(dir)
+	for range 2 {
+		data, err = tree.Read(parent + file)
+		if err != nil {
+			return false, err
+		}
+		if data = strings.TrimSpace(data); data != "" {
+			break
+		}
+		if _, err := inherit(tree, parent, root, file); err != nil {
+			return false, err
+		}
+	}
+	return false, tree.Write(dir+file, data)
+}
+
+// chown gives a version 2 cgroup to a user of the container, as the kernel
+// wants it for delegation (cgroups(7)). Version 1 is not safe to delegate.
+func (c *Cgroup) chown(uid int) error {
+	if c.unified == "" || len(c.layout.V1) > 0 {
+		return nil
+	}
+	files := []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
+	if data, err := linux.ReadControl("/sys/kernel/cgroup/delegate"); err == nil { // Linux 4.15
+		files = strings.Fields(data)
+	}
+	for _, f := range append([]string{""}, files...) {
+		if strings.Contains(f, "/") {
+			continue
+		}
+		if err := os.Lchown(path.Join(c.unified, f), uid, -1); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("give cgroup %s to user %d: %w", c.path, uid, err)
+		}
+	}
+	return nil
+}
