@@ -3,6 +3,7 @@ package linux
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -211,5 +212,23 @@ func (t *ControlTree) open(path string, flags int) (int, error) {
 			return -1, &os.PathError{Op: "open", Path: path, Err: err}
 		}
 		return fd, nil
+	}
+}
+
+// MayWrite tells whether this process may make files in a directory or, if it
+// does not exist, in the nearest one above it that does. The error is access(2)'s.
+func MayWrite(dir string) error {
+	for {
+		err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+		up := filepath.Dir(dir)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.ENOENT) && up != dir:
+			dir = up
+		case err != nil:
+			return &os.PathError{Op: "access", Path: dir, Err: err}
+		default:
+			return nil
+		}
 	}
 }

@@ -47,10 +47,7 @@ func (c *Cgroup) write(tree *linux.ControlTree, s limit.Setting) (limit.Setting,
 		return s, nil
 	}
 	if version == 0 { // there was one when the settings were compiled
-		return s, &limit.Error{
-			Flag: s.Flag, Value: s.Value, Class: errdefs.ErrPermissionDenied,
-			Reason: "this user may not make a cgroup with the " + s.Controller + " controller", Remedy: delegate,
-		}
+		return s, notDelegated(s)
 	}
 	for {
 		err := tree.Write(dir+"/"+s.File, s.Value)
@@ -63,5 +60,13 @@ func (c *Cgroup) write(tree *linux.ControlTree, s limit.Setting) (limit.Setting,
 			return s, nil
 		}
 		return s, err
+	}
+}
+
+// notDelegated is the error for a limit whose cgroup this user may not make.
+func notDelegated(s limit.Setting) error {
+	return &limit.Error{
+		Flag: s.Flag, Value: s.Value, Class: errdefs.ErrPermissionDenied,
+		Reason: "this user may not make a cgroup with the " + s.Controller + " controller", Remedy: delegate,
 	}
 }

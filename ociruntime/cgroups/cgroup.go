@@ -19,7 +19,8 @@ type Cgroup struct {
 	layout  Layout
 	v1      []string // the directory in each of layout.V1
 	unified string   // the directory in the version 2 hierarchy, or ""
-	made    []string // the directories that make made
+	todo    todo     // what is left for Make
+	made    []string // the directories that Make made
 }
 
 // Open finds the cgroup at path, absolute from the hierarchies' roots, again:

@@ -12,8 +12,9 @@
 // cgroup again later, by its path alone, because nothing about it is stored
 // anywhere but in the kernel. [Cgroup.Delete] removes it.
 //
-// [Make] is Create as runc does it: the path may be relative, and what is at it
-// already is used. [Cgroup.Record] is then what to store, to find it again.
+// [Place] and [Cgroup.Make] are Create in two parts and as runc does it: the path
+// may be relative, and what is there already is used. [Cgroup.Record], asked
+// for between the two, is what to store to find it again.
 //
 //	cg, err := cgroups.Create(ctx, "/berth/"+id, spec.Linux.Resources)
 //	...start a process that joins through cg.Joins()...

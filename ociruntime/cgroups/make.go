@@ -31,24 +31,22 @@ type Args struct {
 	Owner int
 }
 
-// Make makes a container's cgroup as runc does. Missing parents are made and
-// stay. A cgroup that exists is used as it is, if it has no processes and is
-// not frozen; else errdefs.ErrAlreadyExists. Unless allowed by a rule, only the devices
-// that every container has can be used. A limit that cannot be applied is a
-// *LimitError. On failure nothing is left behind but parents, and what was
-// there before stays.
+// Place finds where a container's cgroup goes and what its limits mean there,
+// as runc does. It makes nothing: [Cgroup.Make] does, and until then the doors
+// and a record can be asked for. A limit that this host does not have is a
+// *LimitError.
 //
 // A user who may not make cgroups gets none, nil and no error, if neither a
 // path nor a limit was asked for.
-func Make(ctx context.Context, a Args) (*Cgroup, error) {
+func Place(a Args) (*Cgroup, error) {
 	l, err := Detect()
 	if err != nil {
 		return nil, err
 	}
-	return l.make(ctx, a)
+	return l.placeFor(a)
 }
 
-func (l Layout) make(ctx context.Context, a Args) (*Cgroup, error) {
+func (l Layout) placeFor(a Args) (*Cgroup, error) {
 	c, err := l.place(a.Path, a.ID)
 	if err != nil {
 		return nil, err
@@ -58,18 +56,63 @@ func (l Layout) make(ctx context.Context, a Args) (*Cgroup, error) {
 		res = *a.Resources
 	}
 	res.Devices = append([]specs.LinuxDeviceCgroup{{Access: "rwm"}}, res.Devices...)
-	if err := c.create(ctx, &res, mode{adopt: true, optional: a.Path == ""}); err != nil {
+	if err := c.prepare(&res); err != nil {
 		return nil, err
 	}
-	if len(c.dirs()) == 0 {
-		return nil, nil //nolint:nilnil // as the comment says: no cgroup, and none is needed
-	}
-	if a.Owner != 0 {
-		if err := c.chown(a.Owner); err != nil {
-			return nil, errors.Join(err, c.Abandon(context.WithoutCancel(ctx)))
+	c.todo.adopt, c.todo.owner = true, a.Owner
+	if a.Path == "" {
+		c.dropForbidden()
+		for _, s := range c.todo.settings {
+			if !s.Optional && c.version(s.Controller) == 0 {
+				return nil, notDelegated(s)
+			}
+		}
+		if len(c.dirs()) == 0 {
+			return nil, nil
 		}
 	}
 	return c, nil
+}
+
+// dropForbidden takes out the hierarchies in which this user may not make the
+// cgroup.
+func (c *Cgroup) dropForbidden() {
+	for _, d := range append(pointers(c.v1), &c.unified) {
+		if *d != "" && notAllowed(linux.MayWrite(path.Dir(*d))) {
+			*d = ""
+		}
+	}
+}
+
+func pointers(list []string) []*string {
+	var out []*string
+	for i := range list {
+		out = append(out, &list[i])
+	}
+	return out
+}
+
+// todo is what is left to do of making a cgroup.
+type todo struct {
+	settings []limit.Setting
+	devices  deviceRules
+	// adopt: use an existing cgroup that no process is in, rather than replace it.
+	adopt bool
+	owner int
+}
+
+// prepare finds what the limits are here. It is pure.
+func (c *Cgroup) prepare(res *specs.LinuxResources) error {
+	settings, err := limit.Compile(c.version, res)
+	if err != nil {
+		return err
+	}
+	devices, err := c.devices(res)
+	if err != nil {
+		return err
+	}
+	c.todo = todo{settings: settings, devices: devices}
+	return nil
 }
 
 // Create makes the cgroup at path (absolute from the hierarchies' roots, such
@@ -90,30 +133,22 @@ func (l Layout) create(ctx context.Context, p string, res *specs.LinuxResources)
 		return nil, err
 	}
 	c := l.At(p)
-	if err := c.create(ctx, res, mode{}); err != nil {
+	if err := c.prepare(res); err != nil {
+		return nil, err
+	}
+	if err := c.Make(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// mode says what to do about what is in the way.
-type mode struct {
-	// adopt: use an existing cgroup that no process is in, rather than replace it.
-	adopt bool
-	// optional: do without the hierarchies in which this user may not make
-	// a cgroup. A limit that needs one is an error.
-	optional bool
-}
-
-func (c *Cgroup) create(ctx context.Context, res *specs.LinuxResources, m mode) (err error) {
-	settings, err := limit.Compile(c.version, res)
-	if err != nil {
-		return err
-	}
-	devices, err := c.devices(res)
-	if err != nil {
-		return err
-	}
+// Make makes a cgroup that Place found. Missing parents are made and stay. A
+// cgroup that exists is used as it is, if it has no processes and is not
+// frozen; else errdefs.ErrAlreadyExists. Unless a rule allows more, only the
+// devices that every container has can be used. A limit that cannot be applied
+// is a *LimitError. On failure nothing is left behind but parents, and what was
+// there before stays.
+func (c *Cgroup) Make(ctx context.Context) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("create cgroup %s: %w", c.path, err)
 	}
@@ -122,19 +157,22 @@ func (c *Cgroup) create(ctx context.Context, res *specs.LinuxResources, m mode) 
 	var undo cleanup.Stack
 	defer undo.Run(&err)
 	undo.Add(func() error { return c.unmake(tree) })
-	if err := c.mkdirs(tree, m); err != nil {
+	if err := c.mkdirs(tree); err != nil {
 		return err
 	}
-	if err := c.enable(tree, settings); err != nil {
+	if err := c.enable(tree, c.todo.settings); err != nil {
 		return err
 	}
 	if err := c.inheritCpuset(tree); err != nil {
 		return fmt.Errorf("create cgroup %s: %w", c.path, err)
 	}
-	if err := c.apply(tree, settings); err != nil {
+	if err := c.apply(tree, c.todo.settings); err != nil {
 		return err
 	}
-	if err := devices.apply(c, tree); err != nil {
+	if err := c.todo.devices.apply(c, tree); err != nil {
+		return err
+	}
+	if err := c.chown(c.todo.owner); err != nil {
 		return err
 	}
 	undo.Release()
@@ -142,25 +180,14 @@ func (c *Cgroup) create(ctx context.Context, res *specs.LinuxResources, m mode) 
 }
 
 // mkdirs makes the cgroup's directory in every hierarchy.
-func (c *Cgroup) mkdirs(tree *linux.ControlTree, m mode) error {
-	one := func(dir *string, root int) error {
-		err := c.mkdir(tree, *dir, root, m)
-		if err != nil && m.optional && notAllowed(err) {
-			*dir = ""
-			return nil
-		}
-		if err != nil {
+func (c *Cgroup) mkdirs(tree *linux.ControlTree) error {
+	for i, h := range c.layout.V1 {
+		if err := c.mkdir(tree, c.v1[i], len(h.Mount)); err != nil {
 			return fmt.Errorf("create cgroup %s: %w", c.path, err)
 		}
-		return nil
 	}
-	for i, h := range c.layout.V1 {
-		if err := one(&c.v1[i], len(h.Mount)); err != nil {
-			return err
-		}
-	}
-	if c.unified != "" {
-		return one(&c.unified, len(c.layout.Unified))
+	if err := c.mkdir(tree, c.unified, len(c.layout.Unified)); err != nil {
+		return fmt.Errorf("create cgroup %s: %w", c.path, err)
 	}
 	return nil
 }
@@ -172,7 +199,10 @@ func notAllowed(err error) bool {
 
 // mkdir makes dir, whose first root bytes are the hierarchy's mount point, and
 // the parents it lacks.
-func (c *Cgroup) mkdir(tree *linux.ControlTree, dir string, root int, m mode) error {
+func (c *Cgroup) mkdir(tree *linux.ControlTree, dir string, root int) error {
+	if dir == "" {
+		return nil
+	}
 	err := c.mkdirOne(tree, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := c.mkdirParents(tree, path.Dir(dir), root); err != nil {
@@ -181,7 +211,7 @@ func (c *Cgroup) mkdir(tree *linux.ControlTree, dir string, root int, m mode) er
 		err = c.mkdirOne(tree, dir)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		if m.adopt {
+		if c.todo.adopt {
 			return checkUnused(dir)
 		}
 		// rmdir(2) succeeds only if no process and no child is inside; the
@@ -309,7 +339,7 @@ func inherit(tree *linux.ControlTree, dir string, root int, file string) (before
 // chown gives a version 2 cgroup to a user of the container, as the kernel
 // wants it for delegation (cgroups(7)). Version 1 is not safe to delegate.
 func (c *Cgroup) chown(uid int) error {
-	if c.unified == "" || len(c.layout.V1) > 0 {
+	if uid == 0 || c.unified == "" || len(c.layout.V1) > 0 {
 		return nil
 	}
 	files := []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}

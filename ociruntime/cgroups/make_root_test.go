@@ -40,9 +40,18 @@ func mustRead(t *testing.T, file string) string {
 	return string(data)
 }
 
+// makeFor is Place and Make.
+func (l Layout) makeFor(ctx context.Context, a Args) (*Cgroup, error) {
+	c, err := l.placeFor(a)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	return c, c.Make(ctx)
+}
+
 func mustMake(t *testing.T, l Layout, a Args) *Cgroup {
 	t.Helper()
-	c, err := l.make(t.Context(), a)
+	c, err := l.makeFor(t.Context(), a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +89,7 @@ func TestMakeAtRelativePath(t *testing.T) {
 func TestExistingCgroupIsUsedIfEmpty(t *testing.T) {
 	layouts(t, func(t *testing.T, l Layout) {
 		before := mustCreate(t, l, &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(5))}})
-		c, err := l.make(t.Context(), Args{Path: before.Path(), Resources: &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(512))}}})
+		c, err := l.makeFor(t.Context(), Args{Path: before.Path(), Resources: &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(512))}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,13 +100,13 @@ func TestExistingCgroupIsUsedIfEmpty(t *testing.T) {
 			t.Fatalf("what was there before is gone: %v", err)
 		}
 		// A limit that fails leaves it too.
-		if _, err := l.make(t.Context(), Args{Path: before.Path(), Resources: &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "4000"}}}); err == nil || !before.exists() {
+		if _, err := l.makeFor(t.Context(), Args{Path: before.Path(), Resources: &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "4000"}}}); err == nil || !before.exists() {
 			t.Fatal(err)
 		}
 		if err := before.Pause(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.make(t.Context(), Args{Path: before.Path()}); !errors.Is(err, errdefs.ErrAlreadyExists) || !strings.Contains(err.Error(), "frozen") {
+		if _, err := l.makeFor(t.Context(), Args{Path: before.Path()}); !errors.Is(err, errdefs.ErrAlreadyExists) || !strings.Contains(err.Error(), "frozen") {
 			t.Errorf("frozen: %v", err)
 		}
 		if err := before.Resume(t.Context()); err != nil {
@@ -105,10 +114,10 @@ func TestExistingCgroupIsUsedIfEmpty(t *testing.T) {
 		}
 		start(t, before, "exec sleep 100")
 		eventually(t, "joined", func() bool { pids, _ := before.Pids(); return len(pids) == 1 })
-		if _, err := l.make(t.Context(), Args{Path: before.Path()}); !errors.Is(err, errdefs.ErrAlreadyExists) {
+		if _, err := l.makeFor(t.Context(), Args{Path: before.Path()}); !errors.Is(err, errdefs.ErrAlreadyExists) {
 			t.Errorf("in use: %v", err)
 		}
-		if _, err := l.make(t.Context(), Args{Path: path.Dir(before.Path())}); !errors.Is(err, errdefs.ErrAlreadyExists) {
+		if _, err := l.makeFor(t.Context(), Args{Path: path.Dir(before.Path())}); !errors.Is(err, errdefs.ErrAlreadyExists) {
 			t.Errorf("in use below: %v", err)
 		}
 	})
@@ -218,15 +227,15 @@ func TestAsUser(t *testing.T) {
 	if mode == "v1" {
 		l.Unified, l.UnifiedControllers = "", nil
 	}
-	if c, err := l.make(t.Context(), Args{ID: "berth-test-user"}); c != nil || err != nil {
+	if c, err := l.makeFor(t.Context(), Args{ID: "berth-test-user"}); c != nil || err != nil {
 		t.Errorf("no path, no limit: %v %v", c, err)
 	}
-	_, err = l.make(t.Context(), Args{ID: "berth-test-user", Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(5))}}})
+	_, err = l.makeFor(t.Context(), Args{ID: "berth-test-user", Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(5))}}})
 	var bad *LimitError
 	if !errors.As(err, &bad) || bad.Flag != "--pids-limit" || !errors.Is(err, errdefs.ErrPermissionDenied) || !strings.Contains(err.Error(), "Delegate") {
 		t.Errorf("no path, a limit: %v", err)
 	}
-	if _, err := l.make(t.Context(), Args{Path: testRoot + "-user/x"}); !errors.Is(err, os.ErrPermission) {
+	if _, err := l.makeFor(t.Context(), Args{Path: testRoot + "-user/x"}); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("a path: %v", err)
 	}
 }
