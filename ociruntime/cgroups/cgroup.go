@@ -23,6 +23,19 @@ type Cgroup struct {
 	made    []string // the directories that Make made
 }
 
+// None tells whether this stands for no cgroup: a container of a user who may
+// not make any. It can be made, joined, killed and deleted, which does nothing;
+// what needs a cgroup is errdefs.ErrFailedPrecondition.
+func (c *Cgroup) None() bool { return len(c.v1) == 0 && c.unified == "" || len(c.dirs()) == 0 }
+
+// needed is the error for what cannot be done without a cgroup.
+func (c *Cgroup) needed(what string) error {
+	if !c.None() {
+		return nil
+	}
+	return fmt.Errorf("%s: the container has no cgroup, because this user may not make one: %s: %w", what, delegate, errdefs.ErrFailedPrecondition)
+}
+
 // Open finds the cgroup at path, absolute from the hierarchies' roots, again:
 // errdefs.ErrNotFound if no hierarchy has it.
 func Open(path string) (*Cgroup, error) {
@@ -149,7 +162,10 @@ func (c *Cgroup) home() string {
 
 // tree speeds up the use of many of the cgroup's files.
 func (c *Cgroup) tree() *linux.ControlTree {
-	if len(c.layout.V1) == 0 {
+	switch {
+	case c.None():
+		return nil
+	case len(c.layout.V1) == 0:
 		return linux.OpenControlTree(c.layout.Unified)
 	}
 	return linux.OpenControlTree(path.Dir(c.layout.V1[0].Mount))
@@ -172,6 +188,9 @@ type LimitError = limit.Error
 
 // Stats reads the counters. A cgroup that was deleted is errdefs.ErrNotFound.
 func (c *Cgroup) Stats() (Stats, error) {
+	if err := c.needed("read statistics"); err != nil {
+		return Stats{}, err
+	}
 	if !c.exists() {
 		return Stats{}, fmt.Errorf("read statistics of cgroup %s: %w", c.path, errdefs.ErrNotFound)
 	}

@@ -124,6 +124,9 @@ func (l Layout) list(prefix string) ([]string, error) {
 // Pids returns the processes in the cgroup and below it, sorted, as this
 // process's pid namespace numbers them.
 func (c *Cgroup) Pids() ([]int, error) {
+	if err := c.needed("list processes"); err != nil {
+		return nil, err
+	}
 	pids, err := pidsBelow(c.home())
 	if err != nil {
 		return nil, fmt.Errorf("list processes of cgroup %s: %w", c.path, err)

@@ -16,6 +16,9 @@ import (
 // Pause freezes every process of the cgroup and returns when all stand still.
 // If that takes more than 5 seconds, or ctx ends, they run on.
 func (c *Cgroup) Pause(ctx context.Context) error {
+	if err := c.needed("pause"); err != nil {
+		return err
+	}
 	if err := c.freeze(ctx, true); err != nil {
 		_ = c.setFrozen(false) // the error to report is why it could not be frozen
 		return fmt.Errorf("pause cgroup %s: %w", c.path, err)
@@ -25,6 +28,9 @@ func (c *Cgroup) Pause(ctx context.Context) error {
 
 // Resume lets the processes of the cgroup run again. It may be repeated.
 func (c *Cgroup) Resume(ctx context.Context) error {
+	if err := c.needed("resume"); err != nil {
+		return err
+	}
 	if err := c.freeze(ctx, false); err != nil {
 		return fmt.Errorf("resume cgroup %s: %w", c.path, err)
 	}
@@ -80,6 +86,9 @@ func (c *Cgroup) setFrozen(frozen bool) error {
 // being forked and those frozen. It does not wait for them to be reaped. A
 // cgroup that is gone or empty has been killed already.
 func (c *Cgroup) Kill(ctx context.Context) error {
+	if c.None() {
+		return nil
+	}
 	err := c.kill(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("kill cgroup %s: %w", c.path, err)

@@ -36,8 +36,8 @@ type Args struct {
 // and a record can be asked for. A limit that this host does not have is a
 // *LimitError.
 //
-// A user who may not make cgroups gets none, nil and no error, if neither a
-// path nor a limit was asked for.
+// A user who may not make cgroups gets one in no hierarchy (see [Cgroup.None])
+// if neither a path nor a limit was asked for.
 func Place(a Args) (*Cgroup, error) {
 	l, err := Detect()
 	if err != nil {
@@ -66,9 +66,6 @@ func (l Layout) placeFor(a Args) (*Cgroup, error) {
 			if !s.Optional && c.version(s.Controller) == 0 {
 				return nil, notDelegated(s)
 			}
-		}
-		if len(c.dirs()) == 0 {
-			return nil, nil
 		}
 	}
 	return c, nil

@@ -43,7 +43,7 @@ func mustRead(t *testing.T, file string) string {
 // makeFor is Place and Make.
 func (l Layout) makeFor(ctx context.Context, a Args) (*Cgroup, error) {
 	c, err := l.placeFor(a)
-	if err != nil || c == nil {
+	if err != nil {
 		return nil, err
 	}
 	return c, c.Make(ctx)
@@ -227,7 +227,7 @@ func TestAsUser(t *testing.T) {
 	if mode == "v1" {
 		l.Unified, l.UnifiedControllers = "", nil
 	}
-	if c, err := l.makeFor(t.Context(), Args{ID: "berth-test-user"}); c != nil || err != nil {
+	if c, err := l.makeFor(t.Context(), Args{ID: "berth-test-user"}); err != nil || !c.None() {
 		t.Errorf("no path, no limit: %v %v", c, err)
 	}
 	_, err = l.makeFor(t.Context(), Args{ID: "berth-test-user", Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(5))}}})

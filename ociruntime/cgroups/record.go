@@ -12,7 +12,7 @@ import (
 // the host's hierarchies.
 type Record struct {
 	// Path is Cgroup.Path.
-	Path string `json:"path"`
+	Path string `json:"path,omitempty"`
 	// Unified is the version 2 directory, Mount its hierarchy's mount point
 	// and Controllers what that offers.
 	Unified     string   `json:"unified,omitempty"`
@@ -33,6 +33,9 @@ type V1Record struct {
 
 // Record returns what to store.
 func (c *Cgroup) Record() Record {
+	if c.None() {
+		return Record{}
+	}
 	r := Record{Path: c.path}
 	if c.unified != "" {
 		r.Unified, r.Mount, r.Root, r.Controllers = c.unified, c.layout.Unified, c.layout.UnifiedRoot, c.layout.UnifiedControllers
@@ -49,7 +52,7 @@ func (c *Cgroup) Record() Record {
 // A record that this package did not make is errdefs.ErrInvalidArgument.
 func (r Record) Open() (*Cgroup, error) {
 	c := &Cgroup{path: r.Path, unified: r.Unified}
-	bad := len(r.V1) == 0 && r.Unified == "" || r.Unified != "" && !inside(r.Unified, r.Mount)
+	bad := r.Unified != "" && !inside(r.Unified, r.Mount)
 	if r.Unified != "" {
 		c.layout.Unified, c.layout.UnifiedRoot, c.layout.UnifiedControllers = r.Mount, r.Root, r.Controllers
 	}

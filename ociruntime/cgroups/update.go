@@ -22,6 +22,9 @@ func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 	if res == nil {
 		return nil
 	}
+	if err := c.needed("update limits"); err != nil {
+		return err
+	}
 	if len(res.Devices) > 0 {
 		return limit.Unsupported(deviceFlag, "device rules of a running container cannot be changed", "make a new container")
 	}
