@@ -68,6 +68,15 @@ func (l Layout) placeFor(a Args) (*Cgroup, error) {
 			}
 		}
 	}
+	// Make looks again, but by then it is written down that the cgroup is the
+	// container's: somebody else's must not get that far.
+	if !c.None() && exists(c.home()) {
+		for _, d := range c.dirs() {
+			if err := checkUnused(d); err != nil {
+				return nil, fmt.Errorf("create cgroup %s: %w", c.path, err)
+			}
+		}
+	}
 	return c, nil
 }
 

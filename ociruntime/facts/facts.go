@@ -35,9 +35,10 @@ func Sources(s *specs.Spec) (notDir map[string]bool, err error) {
 	return notDir, nil
 }
 
-// DescribeJoins tells a plan the doors of a cgroup.
-func DescribeJoins(cg *cgroups.Cgroup, in *plan.Input) {
-	for _, j := range cg.Joins() {
+// DescribeJoins tells a plan the cgroup's directories and the doors that its
+// process passes: cg.Joins(), or cg.ExecJoins of an exec.
+func DescribeJoins(cg *cgroups.Cgroup, joins []cgroups.Join, in *plan.Input) {
+	for _, j := range joins {
 		in.Joins = append(in.Joins, j.Name)
 		in.IntoCgroup = in.IntoCgroup || j.Clone
 	}
@@ -45,9 +46,6 @@ func DescribeJoins(cg *cgroups.Cgroup, in *plan.Input) {
 		in.CgroupDirs = append(in.CgroupDirs, plan.CgroupDir{Name: d.Name, Path: d.Path})
 	}
 }
-
-// OpenJoins opens the doors of a cgroup, in the order in which they are described.
-func OpenJoins(cg *cgroups.Cgroup) ([]*os.File, error) { return cg.OpenJoins(cg.Joins()) }
 
 // OpenNamespaces opens the spec's namespaces that exist already, in plan's order.
 func OpenNamespaces(s *specs.Spec) ([]*os.File, error) {
