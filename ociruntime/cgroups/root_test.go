@@ -196,45 +196,6 @@ func TestPidsLimit(t *testing.T) {
 	})
 }
 
-func TestDeviceRules(t *testing.T) {
-	testutil.RequireRoot(t)
-	l, err := Detect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	deny := specs.LinuxDeviceCgroup{Allow: false, Access: "rwm"}
-	script := func(dir string) string {
-		return `cd ` + dir + `
-cat /dev/null && head -c1 /dev/zero >/dev/null || exit 10    # standard devices are open
-mknod k c 10 237 || exit 11                                   # making a node is allowed
-(: < k) 2>/dev/null && exit 12                                # opening it (loop-control) is not
-mknod r c 1 11 || exit 13
-(: < r) || exit 14                                            # kmsg: reading was allowed
-(: > r) 2>/dev/null && exit 15
-exit 0`
-	}
-	rules := []specs.LinuxDeviceCgroup{deny, {Allow: true, Type: "c", Major: ptr(int64(1)), Minor: ptr(int64(11)), Access: "r"}}
-	run := func(t *testing.T, l Layout) {
-		c := mustCreate(t, l, &specs.LinuxResources{Devices: rules})
-		if err := start(t, c, script(t.TempDir())).Wait(); err != nil {
-			t.Error(err)
-		}
-	}
-	t.Run(l.Mode().String(), func(t *testing.T) { run(t, l) })
-	if l.Mode() == Hybrid {
-		t.Run("eBPF", func(t *testing.T) { // the version 2 way, which works on a hybrid host too
-			var v1 []Hierarchy
-			for _, h := range l.V1 {
-				if h.Controllers[0] != "devices" {
-					v1 = append(v1, h)
-				}
-			}
-			l.V1 = v1
-			run(t, l)
-		})
-	}
-}
-
 func TestPauseAndKill(t *testing.T) {
 	layouts(t, func(t *testing.T, l Layout) {
 		c := mustCreate(t, l, nil)

@@ -17,16 +17,14 @@ import (
 
 // Update changes the limits of a running cgroup; what res leaves out stays as
 // it is. If one cannot be applied the others get back the values they had, and
-// the error is a *LimitError. Device rules cannot be changed this way.
+// the error is a *LimitError. Device rules, if any are given, replace all that
+// there were; they come last.
 func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 	if res == nil {
 		return nil
 	}
 	if err := c.needed("update limits"); err != nil {
 		return err
-	}
-	if len(res.Devices) > 0 {
-		return limit.Unsupported(deviceFlag, "device rules of a running container cannot be changed", "make a new container")
 	}
 	if !c.exists() {
 		return fmt.Errorf("update limits of cgroup %s: %w", c.path, errdefs.ErrNotFound)
@@ -55,6 +53,9 @@ func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 		before = append(before, c.before(s)...)
 	}
 	if err := c.apply(tree, settings); err != nil {
+		return errors.Join(err, c.apply(tree, before))
+	}
+	if err := c.updateDevices(tree, res.Devices); err != nil {
 		return errors.Join(err, c.apply(tree, before))
 	}
 	return nil
