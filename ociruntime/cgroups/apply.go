@@ -3,6 +3,7 @@ package cgroups
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"syscall"
 
 	"berth/internal/linux"
@@ -48,6 +49,9 @@ func (c *Cgroup) write(tree *linux.ControlTree, s limit.Setting) (limit.Setting,
 	}
 	if version == 0 { // there was one when the settings were compiled
 		return s, notDelegated(s)
+	}
+	if s.Fresh && slices.Contains(c.made, dir) {
+		return s, nil
 	}
 	for {
 		err := tree.Write(dir+"/"+s.File, s.Value)

@@ -37,16 +37,28 @@ func (c *Cgroup) Resume(ctx context.Context) error {
 	return nil
 }
 
-// Paused tells whether the cgroup is frozen.
+// Paused tells whether the cgroup is frozen, by itself: one above it that is
+// makes it stand still too, and is not this one's to thaw.
 func (c *Cgroup) Paused() (bool, error) {
+	file := c.unified + "/cgroup.freeze"
+	if c.unified == "" {
+		dir, version := c.dir("freezer")
+		if version == 0 {
+			return false, nil
+		}
+		file = dir + "/freezer.self_freezing"
+	}
+	n, err := stats.Number(file)
+	return n == 1, err
+}
+
+// still tells whether every process stands still.
+func (c *Cgroup) still() (bool, error) {
 	if c.unified != "" {
 		n, err := stats.Field(c.unified+"/cgroup.events", "frozen")
 		return n == 1, err
 	}
-	dir, version := c.dir("freezer")
-	if version == 0 {
-		return false, nil
-	}
+	dir, _ := c.dir("freezer")
 	state, err := linux.ReadControl(dir + "/freezer.state")
 	return strings.TrimSpace(state) == "FROZEN", err
 }
@@ -55,11 +67,10 @@ func (c *Cgroup) freeze(ctx context.Context, frozen bool) error {
 	return poll(ctx, freezeWait, func() (bool, error) {
 		// Version 1 needs the write again if a process forked while it was
 		// freezing; for version 2 a further one changes nothing.
-		if err := c.setFrozen(frozen); err != nil {
-			return false, err
+		if err := c.setFrozen(frozen); err != nil || !frozen {
+			return err == nil, err
 		}
-		now, err := c.Paused()
-		return now == frozen, err
+		return c.still()
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -76,37 +77,68 @@ func (c *Cgroup) complete(res *specs.LinuxResources) (*specs.LinuxResources, err
 		}
 		full.CPU = &cpu
 	}
-	if dir, v := c.dir("memory"); v == 2 && res.Memory != nil && limit.IsSet(res.Memory.Swap) && !limit.IsSet(res.Memory.Limit) {
+	if dir, v := c.dir("memory"); v == 2 && res.Memory != nil && limit.IsSet(res.Memory.Limit) != limit.IsSet(res.Memory.Swap) {
 		memory := *res.Memory
-		n, err := stats.Number(dir + "/memory.max")
-		if err != nil {
-			return nil, fmt.Errorf("read the memory limit: %w", err)
+		if err := completeMemory(&memory, dir); err != nil {
+			return nil, err
 		}
-		most := int64(-1)
-		if n != Unlimited {
-			most = int64(n)
-		}
-		memory.Limit = &most
 		full.Memory = &memory
 	}
 	return &full, nil
+}
+
+// completeMemory adds what is not to change of the memory limit and of the one
+// of memory and swap together: of the two version 2 keeps the first and the difference.
+func completeMemory(m *specs.LinuxMemory, dir string) error {
+	now, err := stats.Number(dir + "/memory.max")
+	if err != nil {
+		return fmt.Errorf("read the memory limit: %w", err)
+	}
+	if limit.IsSet(m.Swap) {
+		m.Limit = signed(now)
+		return nil
+	}
+	swap, err := stats.Number(dir + "/memory.swap.max")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // swap is not counted
+	}
+	if err != nil {
+		return fmt.Errorf("read the swap limit: %w", err)
+	}
+	if swap != Unlimited && now != Unlimited && *m.Limit != -1 {
+		m.Swap = signed(now + swap)
+	}
+	return nil
+}
+
+func signed(n uint64) *int64 {
+	most := int64(-1)
+	if n != Unlimited {
+		most = int64(n)
+	}
+	return &most
 }
 
 // checkUsage refuses a memory limit below what is in use if the spec asks for
 // that: version 2 would accept it and kill.
 func (c *Cgroup) checkUsage(res *specs.LinuxResources) error {
 	m := res.Memory
-	if m == nil || m.CheckBeforeUpdate == nil || !*m.CheckBeforeUpdate || !limit.IsSet(m.Limit) || *m.Limit == -1 {
+	if m == nil || m.CheckBeforeUpdate == nil || !*m.CheckBeforeUpdate {
 		return nil
 	}
 	used, err := stats.MemoryUsage(c.group())
 	if err != nil {
 		return fmt.Errorf("read the memory in use: %w", err)
 	}
-	if used > uint64(*m.Limit) {
-		return &limit.Error{
-			Flag: "--memory", Value: strconv.FormatInt(*m.Limit, 10), Class: errdefs.ErrFailedPrecondition,
-			Reason: strconv.FormatUint(used, 10) + " bytes are in use", Remedy: "give a larger limit",
+	for _, l := range []struct {
+		flag string
+		n    *int64
+	}{{"--memory", m.Limit}, {"--memory-swap", m.Swap}} {
+		if limit.IsSet(l.n) && *l.n != -1 && used >= uint64(*l.n) {
+			return &limit.Error{
+				Flag: l.flag, Value: strconv.FormatInt(*l.n, 10), Class: errdefs.ErrFailedPrecondition,
+				Reason: strconv.FormatUint(used, 10) + " bytes are in use", Remedy: "give a larger limit",
+			}
 		}
 	}
 	return nil

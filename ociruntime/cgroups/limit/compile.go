@@ -28,7 +28,7 @@ func Compile(h Host, r *specs.LinuxResources) ([]Setting, error) {
 	if r == nil {
 		return nil, nil
 	}
-	if err := check(r); err != nil {
+	if err := check(h, r); err != nil {
 		return nil, err
 	}
 	var out []Setting
@@ -92,7 +92,7 @@ func (h Host) pids(r *specs.LinuxResources) ([]Setting, error) {
 	if n := *r.Pids.Limit; n >= 0 {
 		value = number(max(n, 1)) // runtime-spec 1.3: a limit of 0 lets only init run
 	}
-	return []Setting{{Flag: "--pids-limit", Controller: "pids", File: "pids.max", Value: value, Optional: value == "max"}}, nil
+	return []Setting{{Flag: "--pids-limit", Controller: "pids", File: "pids.max", Value: value, Optional: value == "max", Fresh: value == "max"}}, nil
 }
 
 func (h Host) blockIO(r *specs.LinuxResources) ([]Setting, error) {
@@ -161,14 +161,16 @@ func (h Host) unified(r *specs.LinuxResources) ([]Setting, error) {
 		if h(controller) != 2 {
 			return nil, NoController(flag, "v2 "+controller)
 		}
-		out = append(out, Setting{Flag: flag, Controller: controller, File: file, Value: r.Unified[file]})
+		for line := range strings.SplitSeq(strings.TrimSuffix(r.Unified[file], "\n"), "\n") { // a table takes a line at a time
+			out = append(out, Setting{Flag: flag, Controller: controller, File: file, Value: line})
+		}
 	}
 	return out, nil
 }
 
 // check refuses what is out of range or could reach a file it should not.
-func check(r *specs.LinuxResources) error {
-	for _, one := range []func(*specs.LinuxResources) error{checkMemory, checkCPU, checkBlockIO, checkNames} {
+func check(h Host, r *specs.LinuxResources) error {
+	for _, one := range []func(*specs.LinuxResources) error{checkMemory, h.checkCPU, checkBlockIO, checkNames} {
 		if err := one(r); err != nil {
 			return err
 		}
@@ -192,28 +194,26 @@ func checkMemory(r *specs.LinuxResources) error {
 	if IsSet(m.Swap) && IsSet(m.Limit) && *m.Swap != -1 && *m.Limit != -1 && *m.Swap < *m.Limit {
 		return Invalid("--memory-swap", number(*m.Swap), "it counts memory and swap together and is less than --memory ("+number(*m.Limit)+")")
 	}
-	if m.Swappiness != nil && *m.Swappiness > 100 {
+	if swappiness(m) && *m.Swappiness > 100 {
 		return Invalid("--memory-swappiness", number(*m.Swappiness), "it must be 0 to 100")
-	}
-	if m.UseHierarchy != nil && !*m.UseHierarchy {
-		return Unsupported("memory.useHierarchy", "the kernel always counts memory hierarchically", "leave it out")
 	}
 	return nil
 }
 
-func checkCPU(r *specs.LinuxResources) error {
+func (h Host) checkCPU(r *specs.LinuxResources) error {
 	c := r.CPU
 	if c == nil {
 		return nil
 	}
-	if IsSet(c.Shares) && (*c.Shares < minShares || *c.Shares > maxShares) {
+	// Version 2's weight is clamped, as runc does: there it is a relation of two scales.
+	if IsSet(c.Shares) && h("cpu") != 2 && (*c.Shares < minShares || *c.Shares > maxShares) {
 		return Invalid("--cpu-shares", number(*c.Shares), "it must be 2 to 262144")
 	}
 	if IsSet(c.Quota) && *c.Quota < -1 {
 		return Invalid("--cpus or --cpu-quota", number(*c.Quota), "it is negative; -1 means unlimited")
 	}
 	for _, f := range []struct{ flag, list string }{{"--cpuset-cpus", c.Cpus}, {"--cpuset-mems", c.Mems}} {
-		if len(f.list) > 4096 || strings.Trim(f.list, "0123456789,-") != "" {
+		if len(f.list) > 4096 || strings.Trim(f.list, "0123456789,-:/") != "" {
 			return Invalid(f.flag, f.list, "it must be a list of numbers and ranges such as 0-2,4")
 		}
 	}
@@ -277,7 +277,7 @@ func checkNames(r *specs.LinuxResources) error {
 		if !ok || controller == "" || len(file) > 255 || len(value) > 4096 || strings.ContainsAny(file, "/\n\x00") {
 			return Invalid("unified", file, "it is not a cgroup v2 file such as memory.high")
 		}
-		if controller == "cgroup" && file != "cgroup.max.depth" && file != "cgroup.max.descendants" {
+		if controller == Core && file != "cgroup.max.depth" && file != "cgroup.max.descendants" && file != "cgroup.pressure" {
 			return Invalid("unified", file, "this file holds no limit")
 		}
 	}

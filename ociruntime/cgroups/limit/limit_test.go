@@ -1,7 +1,9 @@
 package limit
 
 import (
+	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +171,69 @@ func TestNothingAskedNothingWritten(t *testing.T) {
 			t.Errorf("%v %v", s, err)
 		}
 	}
+}
+
+func TestOddValues(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		h    Host
+		res  specs.LinuxResources
+		want string
+	}{
+		{"swappiness -1 is none", v2Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: ptr(uint64(math.MaxUint64))}}, ""},
+		{"kernel memory is no more", v1Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Kernel: ptr(int64(5))}}, ""},
+		{"memory is always hierarchical", v1Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{UseHierarchy: ptr(false)}}, ""},
+		{"no limit at all, v1", v1Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(-1)), Reservation: ptr(int64(-1))}, CPU: &specs.LinuxCPU{Quota: ptr(int64(-1))}},
+			"memory.limit_in_bytes=-1 memory.memsw.limit_in_bytes=-1 memory.soft_limit_in_bytes=-1 cpu.cfs_quota_us=-1"},
+		{"no limit at all, v2", v2Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(-1)), Reservation: ptr(int64(-1))}, CPU: &specs.LinuxCPU{Quota: ptr(int64(-1))}},
+			"memory.max=max memory.swap.max=max memory.low=max cpu.max=max"},
+		{"swap as much as memory is none", v2Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(5)), Swap: ptr(int64(5))}}, "memory.max=5 memory.swap.max=0"},
+		{"pids 0", v2Host(), specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(0))}}, "pids.max=1"},
+		{"one share is clamped on v2", v2Host(), specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(1))}}, "cpu.weight=1"},
+		{"idle has no weight", v2Host(), specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(1024)), Idle: ptr(int64(1))}}, "cpu.idle=1"},
+		{"unified, a line at a time, in order", v2Host(), specs.LinuxResources{Unified: map[string]string{
+			"memory.high": "7", "io.max": "8:0 rbps=1\n8:16 rbps=2\n", "hugetlb.2MB.max": "0", "cgroup.max.depth": "3",
+		}}, "cgroup.max.depth=3 hugetlb.2MB.max=0 io.max=8:0 rbps=1 io.max=8:16 rbps=2 memory.high=7"},
+		{"network", v1Host(), specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: ptr(uint32(0x100001)), Priorities: []specs.LinuxInterfacePriority{{Name: "lo", Priority: 3}}}},
+			"net_cls.classid=1048577 net_prio.ifpriomap=lo 3"},
+		{"real time", v1Host(), specs.LinuxResources{CPU: &specs.LinuxCPU{RealtimePeriod: ptr(uint64(9)), RealtimeRuntime: ptr(int64(8))}}, "cpu.rt_period_us=9 cpu.rt_runtime_us=8"},
+		{"leaf weights", v1Host(), specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{LeafWeight: ptr(uint16(10))}}, "blkio.leaf_weight=10"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			settings, err := Compile(tc.h, &tc.res)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, s := range settings {
+				got = append(got, s.File+"="+s.Value)
+			}
+			if d := cmp.Diff(tc.want, strings.Join(got, " ")); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func FuzzCompile(f *testing.F) {
+	f.Add([]byte(`{"memory":{"limit":5},"unified":{"memory.high":"1"},"hugepageLimits":[{"pageSize":"2MB","limit":1}],"rdma":{"a":{}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r specs.LinuxResources
+		if json.Unmarshal(data, &r) != nil {
+			return
+		}
+		for _, h := range []Host{v1Host(), v2Host()} {
+			settings, err := Compile(h, &r)
+			if err != nil {
+				continue
+			}
+			for _, s := range settings {
+				if strings.ContainsAny(s.File, "/\x00\n") || strings.Contains(s.Value, "\n") || s.Flag == "" || h(s.Controller) == 0 {
+					t.Errorf("%+v", s)
+				}
+			}
+		}
+	})
 }
 
 func TestCPUWeight(t *testing.T) {

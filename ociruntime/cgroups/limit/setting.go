@@ -25,6 +25,8 @@ type Setting struct {
 	// Optional settings may be missing on the host: they say nothing that is
 	// not already so (no swap limit where swap is not counted).
 	Optional bool
+	// Fresh: a cgroup that was just made has this value already.
+	Fresh bool
 	// Or is tried instead if the file does not exist.
 	Or *Setting
 }

@@ -13,6 +13,8 @@ const (
 	maxShares = 1 << 18
 )
 
+// memoryV1 leaves out memory.kernel, a limit that no kernel since 5.16 has, and
+// memory.useHierarchy, which all since 5.11 do.
 func memoryV1(m *specs.LinuxMemory) []Setting {
 	var out []Setting
 	add := func(flag, file, value string) *Setting {
@@ -35,7 +37,7 @@ func memoryV1(m *specs.LinuxMemory) []Setting {
 	if IsSet(m.KernelTCP) {
 		add("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", number(*m.KernelTCP))
 	}
-	if m.Swappiness != nil {
+	if swappiness(m) {
 		add("--memory-swappiness", "memory.swappiness", number(*m.Swappiness))
 	}
 	if m.DisableOOMKiller != nil {
@@ -43,7 +45,7 @@ func memoryV1(m *specs.LinuxMemory) []Setting {
 		if *m.DisableOOMKiller {
 			value = "1"
 		}
-		add("--oom-kill-disable", "memory.oom_control", value)
+		add("--oom-kill-disable", "memory.oom_control", value).Fresh = value == "0"
 	}
 	return out
 }

@@ -20,7 +20,7 @@ func memoryV2(m *specs.LinuxMemory) ([]Setting, error) {
 		return nil, err
 	}
 	if set {
-		add("--memory-swap", "memory.swap.max", orMax(swap)).Optional = swap == -1
+		add("--memory-swap", "memory.swap.max", orMax(swap)).Optional = swap <= 0
 	}
 	if IsSet(m.Reservation) {
 		add("--memory-reservation", "memory.low", orMax(*m.Reservation))
@@ -28,12 +28,17 @@ func memoryV2(m *specs.LinuxMemory) ([]Setting, error) {
 	switch {
 	case IsSet(m.KernelTCP):
 		return nil, needsV1("memory.kernelTCP")
-	case m.Swappiness != nil:
+	case swappiness(m):
 		return nil, needsV1("--memory-swappiness")
 	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
 		return nil, needsV1("--oom-kill-disable")
 	}
 	return out, nil
+}
+
+// swappiness tells whether one is asked for: some engines write -1 for none.
+func swappiness(m *specs.LinuxMemory) bool {
+	return m.Swappiness != nil && *m.Swappiness != math.MaxUint64
 }
 
 // swapMax turns the spec's limit of memory and swap together into version 2's
