@@ -3,6 +3,7 @@ package linux
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -177,4 +178,10 @@ func ParseSignal(s string) (syscall.Signal, bool) {
 // lose theirs, as PID 1 is by default (PR_SET_CHILD_SUBREAPER(2const), Linux 3.4).
 func SetChildSubreaper() error {
 	return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+}
+
+// InUserNamespace tells whether this process's user ids are not the host's.
+func InUserNamespace() bool {
+	data, err := ReadControl("/proc/self/uid_map")
+	return err == nil && !slices.Equal(strings.Fields(data), []string{"0", "0", "4294967295"})
 }

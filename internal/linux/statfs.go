@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"errors"
 	"math"
 	"os"
 
@@ -14,7 +15,7 @@ func FreeBytes(path string) (int64, error) {
 	var st unix.Statfs_t
 	for {
 		err := unix.Statfs(path, &st)
-		if err == unix.EINTR {
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {
@@ -22,5 +23,20 @@ func FreeBytes(path string) (int64, error) {
 		}
 		free := st.Bavail * uint64(st.Bsize)
 		return int64(min(free, math.MaxInt64)), nil
+	}
+}
+
+// FilesystemType is the magic number of the file system that holds path (statfs(2)).
+func FilesystemType(path string) (int64, error) {
+	var st unix.Statfs_t
+	for {
+		err := unix.Statfs(path, &st)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return 0, &os.PathError{Op: "statfs", Path: path, Err: err}
+		}
+		return int64(st.Type), nil
 	}
 }

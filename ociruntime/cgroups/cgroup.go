@@ -1,49 +1,43 @@
 package cgroups
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"os"
 	"path"
-	"slices"
-	"strings"
 
-	"berth/internal/cleanup"
 	"berth/internal/linux"
+	"berth/ociruntime/cgroups/limit"
+	"berth/ociruntime/cgroups/stats"
 
 	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// unifiedCore stands for the files "cgroup.*" of the version 2 hierarchy where
-// a controller is asked for.
-const unifiedCore = "cgroup"
-
-// Cgroup is one control group: a directory of the same path in every
-// hierarchy. It holds no open file and no state, and is safe for concurrent
-// use as far as its calls do not contradict each other.
+// Cgroup is one control group: a directory in every hierarchy. It holds no open
+// file, and is safe for concurrent use as far as its calls do not contradict
+// each other.
 type Cgroup struct {
-	path   string
-	layout Layout
+	path    string
+	layout  Layout
+	v1      []string // the directory in each of layout.V1
+	unified string   // the directory in the version 2 hierarchy, or ""
+	todo    todo     // what is left for Make
+	made    []string // the directories that Make made
 }
 
-// Create makes the cgroup at path (absolute from the hierarchies' roots, such
-// as "/berth/<id>") and applies all limits of res, which may be nil. Missing
-// parents are made and stay. An empty cgroup left over at path is replaced; one
-// in use is errdefs.ErrAlreadyExists. A limit that cannot be applied is a
-// *LimitError. On failure nothing is left behind but parents.
-func Create(ctx context.Context, path string, res *specs.LinuxResources) (*Cgroup, error) {
-	l, err := Detect()
-	if err != nil {
-		return nil, err
+// None tells whether this stands for no cgroup: a container of a user who may
+// not make any. It can be made, joined, killed and deleted, which does nothing;
+// what needs a cgroup is errdefs.ErrFailedPrecondition.
+func (c *Cgroup) None() bool { return len(c.v1) == 0 && c.unified == "" || len(c.dirs()) == 0 }
+
+// needed is the error for what cannot be done without a cgroup.
+func (c *Cgroup) needed(what string) error {
+	if !c.None() {
+		return nil
 	}
-	return l.create(ctx, path, res)
+	return fmt.Errorf("%s: the container has no cgroup, because this user may not make one: %s: %w", what, delegate, errdefs.ErrFailedPrecondition)
 }
 
-// Open finds the cgroup at path again: errdefs.ErrNotFound if no hierarchy has it.
+// Open finds the cgroup at path, absolute from the hierarchies' roots, again:
+// errdefs.ErrNotFound if no hierarchy has it.
 func Open(path string) (*Cgroup, error) {
 	l, err := Detect()
 	if err != nil {
@@ -53,36 +47,31 @@ func Open(path string) (*Cgroup, error) {
 }
 
 // At names the cgroup at path without looking whether it exists.
-func (l Layout) At(path string) *Cgroup { return &Cgroup{path: path, layout: l} }
+func (l Layout) At(path string) *Cgroup {
+	c := &Cgroup{path: path, layout: l, v1: make([]string, len(l.V1))}
+	for i, h := range l.V1 {
+		c.v1[i] = h.Mount + path
+	}
+	if l.Unified != "" {
+		c.unified = l.Unified + path
+	}
+	return c
+}
 
-// Path is the cgroup's path from the hierarchies' roots.
+func (l Layout) open(p string) (*Cgroup, error) {
+	if err := checkPath(p); err != nil {
+		return nil, err
+	}
+	c := l.At(p)
+	if !c.exists() {
+		return nil, fmt.Errorf("open cgroup %s: %w", p, errdefs.ErrNotFound)
+	}
+	return c, nil
+}
+
+// Path is the cgroup's path from the hierarchies' roots, or where it was made
+// for a relative path, that path.
 func (c *Cgroup) Path() string { return c.path }
-
-// Join is one door into a cgroup. A process must pass all of Joins.
-type Join struct {
-	// Name is the hierarchy's: "memory", "cpu,cpuacct", "unified".
-	Name string
-	// Path is a tasks file (cgroup v1), or with Clone a directory (v2).
-	Path string
-	// Clone: give an O_PATH file of the directory to clone3(2) with
-	// CLONE_INTO_CGROUP. Otherwise the new process, while it has a single
-	// thread, writes "0" into the file, before it unshares its cgroup
-	// namespace. The file may be opened by the parent. Neither way waits for
-	// the kernel's lock over thread groups, as writing a pid would.
-	Clone bool
-}
-
-// Joins returns the doors of all hierarchies, that of version 2 last.
-func (c *Cgroup) Joins() []Join {
-	joins := make([]Join, 0, len(c.layout.V1)+1)
-	for _, h := range c.layout.V1 {
-		joins = append(joins, Join{Name: h.name(), Path: h.Mount + c.path + "/tasks"})
-	}
-	if c.layout.Unified != "" {
-		joins = append(joins, Join{Name: "unified", Path: c.layout.Unified + c.path, Clone: true})
-	}
-	return joins
-}
 
 // Dir is the cgroup's directory in one hierarchy.
 type Dir struct {
@@ -96,246 +85,126 @@ type Dir struct {
 
 // Dirs returns the cgroup's directory in every hierarchy, version 2 last.
 func (c *Cgroup) Dirs() []Dir {
-	dirs := make([]Dir, 0, len(c.layout.V1)+1)
-	for _, h := range c.layout.V1 {
-		dirs = append(dirs, Dir{Name: h.name(), Path: h.Mount + c.path})
+	dirs := make([]Dir, 0, len(c.v1)+1)
+	for i, h := range c.layout.V1 {
+		if c.v1[i] != "" {
+			dirs = append(dirs, Dir{Name: h.name(), Path: c.v1[i]})
+		}
 	}
-	switch c.layout.Mode() {
-	case Hybrid:
-		dirs = append(dirs, Dir{Name: "unified", Path: c.layout.Unified + c.path})
-	case V2:
-		dirs = append(dirs, Dir{Path: c.layout.Unified + c.path})
+	switch {
+	case c.unified == "":
+	case len(c.layout.V1) > 0:
+		dirs = append(dirs, Dir{Name: "unified", Path: c.unified})
+	default:
+		dirs = append(dirs, Dir{Path: c.unified})
 	}
 	return dirs
-}
-
-func (l Layout) open(p string) (*Cgroup, error) {
-	if err := checkPath(p); err != nil {
-		return nil, err
-	}
-	c := &Cgroup{path: p, layout: l}
-	for _, d := range c.dirs() {
-		if exists(d) {
-			return c, nil
-		}
-	}
-	return nil, fmt.Errorf("open cgroup %s: %w", p, errdefs.ErrNotFound)
-}
-
-func (l Layout) create(ctx context.Context, p string, res *specs.LinuxResources) (_ *Cgroup, err error) {
-	if err := checkPath(p); err != nil {
-		return nil, err
-	}
-	settings, err := l.settings(res)
-	if err != nil {
-		return nil, err
-	}
-	devices, err := l.devices(res)
-	if err != nil {
-		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("create cgroup %s: %w", p, err)
-	}
-	c := &Cgroup{path: p, layout: l}
-	var undo cleanup.Stack
-	defer undo.Run(&err)
-	if err := c.enable(settings); err != nil {
-		return nil, err
-	}
-	for _, d := range c.dirs() {
-		if err := l.mkdir(d, len(d)-len(p)); err != nil {
-			return nil, fmt.Errorf("create cgroup %s: %w", p, err)
-		}
-		undo.Add(func() error { return rmdir(d) })
-	}
-	if err := c.inheritCpuset(); err != nil {
-		return nil, fmt.Errorf("create cgroup %s: %w", p, err)
-	}
-	if err := c.apply(settings, nil); err != nil {
-		return nil, err
-	}
-	if err := devices.apply(c); err != nil {
-		return nil, err
-	}
-	undo.Release()
-	return c, nil
 }
 
 // dirs returns the cgroup's directory in every hierarchy.
 func (c *Cgroup) dirs() []string {
-	dirs := c.layout.mounts()
-	for i := range dirs {
-		dirs[i] += c.path
+	all := make([]string, 0, len(c.v1)+1)
+	for _, d := range c.v1 {
+		if d != "" {
+			all = append(all, d)
+		}
 	}
-	return dirs
+	if c.unified != "" {
+		all = append(all, c.unified)
+	}
+	return all
 }
 
 // dir returns the cgroup's directory in the hierarchy of the controller, and
-// the hierarchy's version; 0 if the host does not have the controller.
+// the hierarchy's version; 0 if the host does not have the controller, or the
+// cgroup could not be made there.
 func (c *Cgroup) dir(controller string) (dir string, version int) {
-	mount, version := c.layout.find(controller)
-	if controller == unifiedCore && c.layout.Unified != "" {
-		mount, version = c.layout.Unified, 2
+	for i, h := range c.layout.V1 {
+		if h.has(controller) && c.v1[i] != "" {
+			return c.v1[i], 1
+		}
 	}
-	if version == 0 {
-		return "", 0
+	if c.unified != "" && (controller == limit.Core || c.layout.offers(controller)) {
+		return c.unified, 2
 	}
-	return mount + c.path, version
+	return "", 0
 }
 
-// mkdir makes dir, whose first root bytes are the hierarchy's mount point, and
-// the parents it lacks.
-func (l Layout) mkdir(dir string, root int) error {
-	err := l.mkdirOne(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := l.mkdirParents(path.Dir(dir), root); err != nil {
-			return err
-		}
-		err = l.mkdirOne(dir)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		// rmdir(2) succeeds only if no process and no child is inside; the
-		// directory that replaces it has no limits of an earlier owner.
-		if busy := rmdir(dir); busy != nil {
-			return fmt.Errorf("%s is in use by another container; remove that one or choose another path: %w", dir, errdefs.ErrAlreadyExists)
-		}
-		err = l.mkdirOne(dir)
-	}
-	return err
+// version is the version of the controller's hierarchy.
+func (c *Cgroup) version(controller string) int {
+	_, v := c.dir(controller)
+	return v
 }
 
-// mkdirParents makes dir and what it lacks above it. Others may do the same at
-// the same time.
-func (l Layout) mkdirParents(dir string, root int) error {
-	if len(dir) <= root || exists(dir) {
+// exists tells whether any hierarchy has the cgroup.
+func (c *Cgroup) exists() bool {
+	for _, d := range c.dirs() {
+		if exists(d) {
+			return true
+		}
+	}
+	return false
+}
+
+// home is the directory in which the cgroup's processes are found, frozen and
+// killed: the version 2 one where there is one.
+func (c *Cgroup) home() string {
+	if c.unified != "" {
+		return c.unified
+	}
+	for _, controller := range []string{"freezer", "pids", "memory"} {
+		if dir, v := c.dir(controller); v != 0 {
+			return dir
+		}
+	}
+	return c.dirs()[0]
+}
+
+// tree speeds up the use of many of the cgroup's files.
+func (c *Cgroup) tree() *linux.ControlTree {
+	switch {
+	case c.None():
 		return nil
+	case len(c.layout.V1) == 0:
+		return linux.OpenControlTree(c.layout.Unified)
 	}
-	if err := l.mkdirParents(path.Dir(dir), root); err != nil {
-		return err
-	}
-	if err := l.mkdirOne(dir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	return linux.OpenControlTree(path.Dir(c.layout.V1[0].Mount))
 }
 
-func (l Layout) mkdirOne(dir string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil || l.made == nil {
-		return err
-	}
-	return l.made(dir)
-}
+// Stats is what the kernel has counted for a cgroup and those below it.
+type (
+	Stats       = stats.Stats
+	CPUStats    = stats.CPUStats
+	MemoryStats = stats.MemoryStats
+	PidsStats   = stats.PidsStats
+	IOEntry     = stats.IOEntry
+)
 
-// inheritCpuset gives the cgroup its parent's CPUs and memory nodes: in version
-// 1 both start out empty, and no process may join an empty set.
-func (c *Cgroup) inheritCpuset() error {
-	dir, version := c.dir("cpuset")
-	if version != 1 {
-		return nil
-	}
-	mount, _ := c.layout.find("cpuset")
-	for _, file := range []string{"/cpuset.cpus", "/cpuset.mems"} {
-		if _, err := inherit(dir, len(mount), file); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// Unlimited is the value of a limit that is not set.
+const Unlimited = stats.Unlimited
 
-// inherit returns what file holds in dir, after filling it from the parents if
-// it was empty.
-func inherit(dir string, root int, file string) (string, error) {
-	data, err := linux.ReadControl(dir + file)
+// LimitError is a limit that was asked for and that this host cannot apply.
+type LimitError = limit.Error
+
+// Stats reads the counters. A cgroup that was deleted is errdefs.ErrNotFound.
+func (c *Cgroup) Stats() (Stats, error) {
+	if err := c.needed("read statistics"); err != nil {
+		return Stats{}, err
+	}
+	if !c.exists() {
+		return Stats{}, fmt.Errorf("read statistics of cgroup %s: %w", c.path, errdefs.ErrNotFound)
+	}
+	s, err := stats.Collect(c.group())
 	if err != nil {
-		return "", err
+		return s, fmt.Errorf("read statistics of cgroup %s: %w", c.path, err)
 	}
-	if data = strings.TrimSpace(data); data != "" || len(dir) <= root {
-		return data, nil
-	}
-	data, err = inherit(path.Dir(dir), root, file)
-	if err != nil {
-		return "", err
-	}
-	return data, linux.WriteControl(dir+file, data)
+	return s, nil
 }
 
-// counted are the controllers that version 2 enables even without a limit, for Stats.
-var counted = []string{"cpu", "io", "memory", "pids"}
-
-// enable makes the controllers that are counted or needed available in the
-// version 2 hierarchy, from its root down to the cgroup's parent
-// (cgroup.subtree_control).
-func (c *Cgroup) enable(settings []setting) error {
-	need := map[string]string{} // controller: the flag that needs it, "" if it is only counted
-	for _, controller := range counted {
-		if _, v := c.layout.find(controller); v == 2 {
-			need[controller] = ""
-		}
+func (c *Cgroup) group() stats.Group {
+	g := stats.Group{Dir: c.dir}
+	if len(c.layout.V1) == 0 {
+		g.Pure = c.unified
 	}
-	for _, s := range settings {
-		if _, v := c.layout.find(s.controller); v == 2 {
-			need[s.controller] = s.flag
-		}
-	}
-	if len(need) == 0 {
-		return nil
-	}
-	dir := c.layout.Unified
-	for _, name := range strings.Split(c.path[1:], "/") {
-		if err := enableIn(dir, need); err != nil {
-			return err
-		}
-		dir += "/" + name
-		if dir == c.layout.Unified+c.path {
-			break
-		}
-		if err := c.layout.mkdirOne(dir); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("create cgroup %s: %w", c.path, err)
-		}
-	}
-	return nil
-}
-
-// enableIn enables the needed controllers for the children of dir. One that is
-// only counted may stay off.
-func enableIn(dir string, need map[string]string) error {
-	file := dir + "/cgroup.subtree_control"
-	data, err := linux.ReadControl(file)
-	if err != nil {
-		return fmt.Errorf("enable cgroup controllers: %w", err)
-	}
-	have := strings.Fields(data)
-	var missing []string
-	for _, controller := range slices.Sorted(maps.Keys(need)) {
-		if !slices.Contains(have, controller) {
-			missing = append(missing, controller)
-		}
-	}
-	if len(missing) == 0 || linux.WriteControl(file, "+"+strings.Join(missing, " +")) == nil {
-		return nil
-	}
-	for _, controller := range missing { // all or nothing failed: find out which
-		err := linux.WriteControl(file, "+"+controller)
-		if flag := need[controller]; err != nil && flag != "" {
-			return &LimitError{
-				Flag: flag, Class: errdefs.ErrFailedPrecondition, Err: errnoOf(err),
-				Reason: "enable the " + controller + " controller in " + dir,
-				Remedy: "move the processes of that cgroup into a child cgroup first",
-			}
-		}
-	}
-	return nil
-}
-
-// checkPath refuses a path that is not absolute, clean and below the root.
-func checkPath(p string) error {
-	bad := len(p) > 3500 || p == "/" || !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsAny(p, "\n\x00")
-	for name := range strings.SplitSeq(p, "/") {
-		bad = bad || len(name) > 255 || strings.HasPrefix(name, "cgroup.")
-	}
-	if bad {
-		return fmt.Errorf("cgroup path %q: it must be absolute, without . and .., such as /berth/name: %w", p, errdefs.ErrInvalidArgument)
-	}
-	return nil
+	return g
 }

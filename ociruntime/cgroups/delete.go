@@ -31,12 +31,16 @@ const (
 // seconds for the kernel to let go of them, and then returns
 // errdefs.ErrFailedPrecondition naming those that are left. A cgroup that does
 // not exist is deleted already.
-func (c *Cgroup) Delete(ctx context.Context) error {
+func (c *Cgroup) Delete(ctx context.Context) error { return c.remove(ctx, c.dirs()) }
+
+func (c *Cgroup) remove(ctx context.Context, dirs []string) error {
+	tree := c.tree()
+	defer tree.Close()
 	var last error
-	err := poll(ctx, deleteWait, func() (bool, error) {
+	removed := func() (bool, error) {
 		last = nil
-		for _, d := range c.dirs() {
-			if err := removeTree(d); err != nil {
+		for _, d := range dirs {
+			if err := removeTree(tree, d); err != nil {
 				last = err
 			}
 		}
@@ -44,7 +48,8 @@ func (c *Cgroup) Delete(ctx context.Context) error {
 			return false, last
 		}
 		return last == nil, nil
-	})
+	}
+	err := poll(ctx, deleteWait, removed)
 	if err == nil {
 		return nil
 	}
@@ -57,9 +62,13 @@ func (c *Cgroup) Delete(ctx context.Context) error {
 	return fmt.Errorf("delete cgroup %s: %w", c.path, last)
 }
 
-// removeTree removes dir and the groups below it, children first.
-func removeTree(dir string) error {
-	err := rmdir(dir)
+// removeTree removes dir and the groups below it, children first. A missing one is
+// removed already.
+func removeTree(tree *linux.ControlTree, dir string) error {
+	err := tree.Rmdir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.ENOTEMPTY) {
 		return err
 	}
@@ -71,30 +80,15 @@ func removeTree(dir string) error {
 	for _, e := range children {
 		if e.IsDir() {
 			nested = true
-			if err := removeTree(dir + "/" + e.Name()); err != nil {
+			if err := removeTree(tree, dir+"/"+e.Name()); err != nil {
 				return err
 			}
 		}
 	}
 	if nested {
-		err = rmdir(dir)
+		err = tree.Rmdir(dir)
 	}
 	return err
-}
-
-// rmdir removes one directory; a missing one is removed already. (os.Remove
-// would try unlink first.)
-func rmdir(dir string) error {
-	for {
-		err := syscall.Rmdir(dir)
-		switch {
-		case err == nil, errors.Is(err, fs.ErrNotExist):
-			return nil
-		case errors.Is(err, syscall.EINTR):
-		default:
-			return &os.PathError{Op: "rmdir", Path: dir, Err: err}
-		}
-	}
 }
 
 // List returns the paths of the cgroups directly below prefix ("/berth"), in
@@ -130,26 +124,15 @@ func (l Layout) list(prefix string) ([]string, error) {
 // Pids returns the processes in the cgroup and below it, sorted, as this
 // process's pid namespace numbers them.
 func (c *Cgroup) Pids() ([]int, error) {
+	if err := c.needed("list processes"); err != nil {
+		return nil, err
+	}
 	pids, err := pidsBelow(c.home())
 	if err != nil {
 		return nil, fmt.Errorf("list processes of cgroup %s: %w", c.path, err)
 	}
 	slices.Sort(pids)
 	return pids, nil
-}
-
-// home is the directory in which the cgroup's processes are found, frozen and
-// killed: the version 2 one where there is one.
-func (c *Cgroup) home() string {
-	if c.layout.Unified != "" {
-		return c.layout.Unified + c.path
-	}
-	for _, controller := range []string{"freezer", "pids", "memory"} {
-		if dir, v := c.dir(controller); v != 0 {
-			return dir
-		}
-	}
-	return c.layout.V1[0].Mount + c.path
 }
 
 func pidsBelow(dir string) ([]int, error) {
@@ -194,18 +177,21 @@ var errTimeout = fmt.Errorf("timed out: %w", errdefs.ErrUnavailable)
 // poll calls done, at growing intervals, until it returns true or an error,
 // limit has passed or ctx ends. done is called at least once, whatever ctx says.
 func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) error {
+	if ok, err := done(); ok || err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
 	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 			return context.Cause(ctx)
+		}
+		if ok, err := done(); ok || err != nil {
+			return err
 		}
 	}
 }

@@ -3,7 +3,7 @@
 //
 // Level: R.
 // Owns: the container's directories in every cgroup hierarchy and what is written there.
-// May import: internal/linux, internal/cleanup, its subroom devicerule, runtime-spec, errdefs, moby/sys/mountinfo.
+// May import: internal/linux, internal/cleanup, its subrooms, runtime-spec, errdefs.
 // Must not know: how a process is started, images, the Docker API, other ociruntime rooms.
 //
 // A cgroup is named by one absolute path, "/berth/<id>", in all hierarchies.
@@ -11,6 +11,10 @@
 // inside; [Cgroup.Joins] says how the new process gets in; [Open] finds the
 // cgroup again later, by its path alone, because nothing about it is stored
 // anywhere but in the kernel. [Cgroup.Delete] removes it.
+//
+// [Place] and [Cgroup.Make] are Create in two parts and as runc does it: the path
+// may be relative, and what is there already is used. [Cgroup.Record], asked
+// for between the two, is what to store to find it again.
 //
 //	cg, err := cgroups.Create(ctx, "/berth/"+id, spec.Linux.Resources)
 //	...start a process that joins through cg.Joins()...

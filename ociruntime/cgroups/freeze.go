@@ -9,11 +9,16 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/cgroups/limit"
+	"berth/ociruntime/cgroups/stats"
 )
 
 // Pause freezes every process of the cgroup and returns when all stand still.
 // If that takes more than 5 seconds, or ctx ends, they run on.
 func (c *Cgroup) Pause(ctx context.Context) error {
+	if err := c.needed("pause"); err != nil {
+		return err
+	}
 	if err := c.freeze(ctx, true); err != nil {
 		_ = c.setFrozen(false) // the error to report is why it could not be frozen
 		return fmt.Errorf("pause cgroup %s: %w", c.path, err)
@@ -23,22 +28,37 @@ func (c *Cgroup) Pause(ctx context.Context) error {
 
 // Resume lets the processes of the cgroup run again. It may be repeated.
 func (c *Cgroup) Resume(ctx context.Context) error {
+	if err := c.needed("resume"); err != nil {
+		return err
+	}
 	if err := c.freeze(ctx, false); err != nil {
 		return fmt.Errorf("resume cgroup %s: %w", c.path, err)
 	}
 	return nil
 }
 
-// Paused tells whether the cgroup is frozen.
+// Paused tells whether the cgroup is frozen, by itself: one above it that is
+// makes it stand still too, and is not this one's to thaw.
 func (c *Cgroup) Paused() (bool, error) {
-	if c.layout.Unified != "" {
-		n, err := field(c.layout.Unified+c.path+"/cgroup.events", "frozen")
+	file := c.unified + "/cgroup.freeze"
+	if c.unified == "" {
+		dir, version := c.dir("freezer")
+		if version == 0 {
+			return false, nil
+		}
+		file = dir + "/freezer.self_freezing"
+	}
+	n, err := stats.Number(file)
+	return n == 1, err
+}
+
+// still tells whether every process stands still.
+func (c *Cgroup) still() (bool, error) {
+	if c.unified != "" {
+		n, err := stats.Field(c.unified+"/cgroup.events", "frozen")
 		return n == 1, err
 	}
-	dir, version := c.dir("freezer")
-	if version == 0 {
-		return false, nil
-	}
+	dir, _ := c.dir("freezer")
 	state, err := linux.ReadControl(dir + "/freezer.state")
 	return strings.TrimSpace(state) == "FROZEN", err
 }
@@ -47,25 +67,24 @@ func (c *Cgroup) freeze(ctx context.Context, frozen bool) error {
 	return poll(ctx, freezeWait, func() (bool, error) {
 		// Version 1 needs the write again if a process forked while it was
 		// freezing; for version 2 a further one changes nothing.
-		if err := c.setFrozen(frozen); err != nil {
-			return false, err
+		if err := c.setFrozen(frozen); err != nil || !frozen {
+			return err == nil, err
 		}
-		now, err := c.Paused()
-		return now == frozen, err
+		return c.still()
 	})
 }
 
 func (c *Cgroup) setFrozen(frozen bool) error {
-	if c.layout.Unified != "" {
+	if c.unified != "" {
 		value := "0"
 		if frozen {
 			value = "1"
 		}
-		return linux.WriteControl(c.layout.Unified+c.path+"/cgroup.freeze", value)
+		return linux.WriteControl(c.unified+"/cgroup.freeze", value)
 	}
 	dir, version := c.dir("freezer")
 	if version == 0 {
-		return unsupported("pause", "this host has no freezer cgroup controller", "mount it or a cgroup v2 hierarchy")
+		return limit.Unsupported("pause", "this host has no freezer cgroup controller", "mount it or a cgroup v2 hierarchy")
 	}
 	value := "THAWED"
 	if frozen {
@@ -78,6 +97,9 @@ func (c *Cgroup) setFrozen(frozen bool) error {
 // being forked and those frozen. It does not wait for them to be reaped. A
 // cgroup that is gone or empty has been killed already.
 func (c *Cgroup) Kill(ctx context.Context) error {
+	if c.None() {
+		return nil
+	}
 	err := c.kill(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("kill cgroup %s: %w", c.path, err)
@@ -86,8 +108,8 @@ func (c *Cgroup) Kill(ctx context.Context) error {
 }
 
 func (c *Cgroup) kill(ctx context.Context) error {
-	if c.layout.Unified != "" { // Linux 5.14
-		return linux.WriteControl(c.layout.Unified+c.path+"/cgroup.kill", "1")
+	if c.unified != "" { // Linux 5.14
+		return linux.WriteControl(c.unified+"/cgroup.kill", "1")
 	}
 	// A frozen process cannot fork or end, so its pid stays its own.
 	freezeErr := c.freeze(ctx, true)
@@ -133,9 +155,9 @@ func (c *Cgroup) oomKills() (uint64, error) {
 	dir, version := c.dir("memory")
 	switch version {
 	case 1:
-		return field(dir+"/memory.oom_control", "oom_kill")
+		return stats.Field(dir+"/memory.oom_control", "oom_kill")
 	case 2:
-		n, err := field(dir+"/memory.events", "oom_kill")
+		n, err := stats.Field(dir+"/memory.events", "oom_kill")
 		if errors.Is(err, fs.ErrNotExist) {
 			return 0, nil // the controller is not enabled for this group
 		}

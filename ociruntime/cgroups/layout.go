@@ -3,7 +3,6 @@ package cgroups
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,9 +10,9 @@ import (
 	"sync"
 
 	"berth/internal/linux"
+	"berth/ociruntime/cgroups/limit"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/sys/mountinfo"
 )
 
 // Mode is the kind of a host's cgroup hierarchies.
@@ -46,6 +45,9 @@ type Layout struct {
 	Unified string
 	// UnifiedControllers are the controllers that the version 2 hierarchy offers.
 	UnifiedControllers []string
+	// UnifiedRoot is the part of that hierarchy that is mounted: "/" unless
+	// this process is in a container without a cgroup namespace.
+	UnifiedRoot string
 	// V1 are the version 1 hierarchies in the order of mountinfo.
 	V1 []Hierarchy
 
@@ -61,6 +63,8 @@ type Hierarchy struct {
 	// Controllers are the controllers in it ("cpu", "cpuacct"), or the one
 	// name of a hierarchy without any ("name=systemd").
 	Controllers []string
+	// Root is the part of the hierarchy that is mounted there.
+	Root string
 }
 
 // name is what hosts call the hierarchy.
@@ -68,15 +72,29 @@ func (h Hierarchy) name() string {
 	return strings.TrimPrefix(strings.Join(h.Controllers, ","), "name=")
 }
 
+// usual is where hosts mount their hierarchies: version 2 there if it is alone,
+// else the hierarchies below it.
+const usual = "/sys/fs/cgroup"
+
+// cgroup2Magic is version 2's file system type (CGROUP2_SUPER_MAGIC, linux/magic.h).
+const cgroup2Magic = 0x63677270
+
+// maxMountinfo bounds the mount table: a host of 10,000 containers has some MB of it.
+const maxMountinfo = 64 << 20
+
 // detect is the probe of this process's host; the mounts of hierarchies do
 // not change while a host runs.
 var detect = sync.OnceValues(func() (Layout, error) {
-	f, err := os.Open("/proc/self/mountinfo")
+	// As runc: version 2 mounted there is all there is. It saves reading a mount
+	// table that grows with the host's containers.
+	if magic, err := linux.FilesystemType(usual); err == nil && magic == cgroup2Magic {
+		return Layout{Unified: usual, UnifiedRoot: "/"}.withControllers()
+	}
+	mounts, err := linux.ReadTable("/proc/self/mountinfo", maxMountinfo)
 	if err != nil {
 		return Layout{}, fmt.Errorf("find cgroup hierarchies: %w", err)
 	}
-	defer f.Close()
-	return parseLayout(f)
+	return parseLayout(mounts)
 })
 
 // Detect finds the cgroup hierarchies of this host, once per process. A host
@@ -117,7 +135,7 @@ func (l Layout) SwapAccounting() bool {
 	case 2:
 		// The root has no memory.swap.max; any group below it shows whether
 		// the kernel keeps count.
-		if own, err := ownUnified(); err == nil && exists(mount+own+"/memory.swap.max") {
+		if own, err := readOwn(); err == nil && exists(mount+own.unified+"/memory.swap.max") {
 			return true
 		}
 		found, err := filepath.Glob(mount + "/*/memory.swap.max")
@@ -129,16 +147,26 @@ func (l Layout) SwapAccounting() bool {
 // find returns the mount point of the hierarchy that has the controller and
 // its version, 1 or 2; 0 if there is none.
 func (l Layout) find(controller string) (mount string, version int) {
+	if controller == limit.Core && l.Unified != "" {
+		return l.Unified, 2
+	}
 	for _, h := range l.V1 {
-		if slices.Contains(h.Controllers, controller) {
+		if h.has(controller) {
 			return h.Mount, 1
 		}
 	}
-	if slices.Contains(l.UnifiedControllers, controller) {
+	if l.offers(controller) {
 		return l.Unified, 2
 	}
 	return "", 0
 }
+
+// offers tells whether the version 2 hierarchy has the controller.
+func (l Layout) offers(controller string) bool {
+	return slices.Contains(l.UnifiedControllers, controller)
+}
+
+func (h Hierarchy) has(controller string) bool { return slices.Contains(h.Controllers, controller) }
 
 // mounts returns the mount points of all hierarchies.
 func (l Layout) mounts() []string {
@@ -154,46 +182,68 @@ func (l Layout) mounts() []string {
 
 // parseLayout reads proc_pid_mountinfo(5). Of several mounts of one hierarchy
 // the first that shows its root is taken: the others (a container's) show a part.
-func parseLayout(r io.Reader) (Layout, error) {
-	all, err := mountinfo.GetMountsFromReader(r, mountinfo.FSTypeFilter("cgroup", "cgroup2"))
-	if err != nil {
-		return Layout{}, fmt.Errorf("find cgroup hierarchies: %w", err)
-	}
-	slices.SortStableFunc(all, func(a, b *mountinfo.Info) int { return rootRank(a) - rootRank(b) })
+func parseLayout(mountinfo string) (Layout, error) {
 	var l Layout
-	seen := map[string]bool{}
-	for _, m := range all {
-		if m.FSType == "cgroup2" {
-			if l.Unified == "" {
-				l.Unified = m.Mountpoint
+	for line := range strings.Lines(mountinfo) {
+		before, after, _ := strings.Cut(line, " - ")
+		kind, _, _ := strings.Cut(after, " ")
+		if kind != "cgroup" && kind != "cgroup2" {
+			continue
+		}
+		f, options := strings.Fields(before), strings.Fields(after)
+		if len(f) < 6 || len(options) < 3 {
+			continue
+		}
+		root, mount := unescape(f[3]), unescape(f[4])
+		if kind == "cgroup2" {
+			if l.Unified == "" || l.UnifiedRoot != "/" && root == "/" {
+				l.Unified, l.UnifiedRoot = mount, root
 			}
 			continue
 		}
-		controllers := v1Controllers(m.VFSOptions)
-		key := strings.Join(controllers, ",")
-		if key != "" && !seen[key] {
-			seen[key] = true
-			l.V1 = append(l.V1, Hierarchy{Mount: m.Mountpoint, Controllers: controllers})
-		}
+		l.addV1(Hierarchy{Mount: mount, Root: root, Controllers: v1Controllers(options[2])})
 	}
 	if l.Unified == "" && len(l.V1) == 0 {
 		return Layout{}, fmt.Errorf("find cgroup hierarchies: none is mounted; run: mount -t cgroup2 cgroup2 /sys/fs/cgroup: %w", errdefs.ErrFailedPrecondition)
 	}
-	if l.Unified != "" {
-		data, err := linux.ReadControl(l.Unified + "/cgroup.controllers")
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return Layout{}, fmt.Errorf("find cgroup controllers: %w", err)
-		}
-		l.UnifiedControllers = strings.Fields(data)
+	return l.withControllers()
+}
+
+// addV1 takes h, or the better of h and an earlier mount of the same hierarchy.
+func (l *Layout) addV1(h Hierarchy) {
+	if len(h.Controllers) == 0 {
+		return
 	}
+	for i, earlier := range l.V1 {
+		if slices.Equal(earlier.Controllers, h.Controllers) {
+			if earlier.Root != "/" && h.Root == "/" {
+				l.V1[i] = h
+			}
+			return
+		}
+	}
+	l.V1 = append(l.V1, h)
+}
+
+// withControllers reads which controllers version 2 offers.
+func (l Layout) withControllers() (Layout, error) {
+	if l.Unified == "" {
+		return l, nil
+	}
+	data, err := linux.ReadControl(l.Unified + "/cgroup.controllers")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Layout{}, fmt.Errorf("find cgroup controllers: %w", err)
+	}
+	l.UnifiedControllers = strings.Fields(data)
 	return l, nil
 }
 
-func rootRank(m *mountinfo.Info) int {
-	if m.Root == "/" {
-		return 0
+// unescape undoes what mountinfo does to space, tab, newline and backslash.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
 	}
-	return 1
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
 // v1Controllers picks the controllers out of a version 1 mount's super
@@ -210,20 +260,6 @@ func v1Controllers(options string) []string {
 		}
 	}
 	return out
-}
-
-// ownUnified is this process's path in the version 2 hierarchy.
-func ownUnified() (string, error) {
-	data, err := linux.ReadControl("/proc/self/cgroup")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(data) {
-		if p, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			return strings.TrimSuffix(p, "/"), nil
-		}
-	}
-	return "", os.ErrNotExist
 }
 
 func exists(path string) bool {

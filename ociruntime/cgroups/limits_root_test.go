@@ -3,6 +3,7 @@ package cgroups
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -21,7 +22,7 @@ func TestStatsMove(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if first.Memory.Limit != 64<<20 || first.Pids != (PidsStats{0, 9}) || first.CPU.Usage != 0 {
+		if first.Memory.Limit != 64<<20 || first.Pids != (PidsStats{Current: 0, Limit: 9}) || first.CPU.Usage != 0 {
 			t.Errorf("before: %+v", first)
 		}
 		start(t, c, "dd if=/dev/zero of="+t.TempDir()+"/f bs=1M count=8 2>/dev/null; dd if=/dev/zero of="+t.TempDir()+"/g bs=1M count=8 oflag=direct 2>/dev/null; while :; do :; done")
@@ -99,9 +100,6 @@ func TestUpdate(t *testing.T) {
 		if got := memory(); got != Unlimited {
 			t.Errorf("limit %d, want none", got)
 		}
-		if err := c.Update(t.Context(), &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{}}}); !errors.Is(err, errdefs.ErrFailedPrecondition) {
-			t.Errorf("device rules: %v", err)
-		}
 	})
 }
 
@@ -137,12 +135,13 @@ func TestDeviceThrottle(t *testing.T) {
 		if err != nil {
 			t.Skip("no /dev/vda")
 		}
-		major, minor, err := parseDevice(strings.TrimSpace(string(data)))
+		var major, minor int64
+		_, err = fmt.Sscanf(string(data), "%d:%d", &major, &minor)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := mustCreate(t, l, &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(300)), ThrottleWriteBpsDevice: []specs.LinuxThrottleDevice{
-			{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: int64(major), Minor: int64(minor)}, Rate: 1 << 20},
+			{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: major, Minor: minor}, Rate: 1 << 20},
 		}}})
 		file, want := "blkio.throttle.write_bps_device", string(data[:len(data)-1])+" 1048576"
 		controller := "blkio"
@@ -179,9 +178,9 @@ func TestConcurrentCreateAndList(t *testing.T) {
 			t.Fatalf("%v %v", left, err)
 		}
 		// One that is left in a single hierarchy is found and removed too.
-		one := &Cgroup{path: prefix + "/1", layout: l}
+		one := l.At(prefix + "/1")
 		for _, d := range one.dirs()[1:] {
-			if err := rmdir(d); err != nil {
+			if err := os.Remove(d); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -211,29 +210,4 @@ func TestLeftoverIsReplaced(t *testing.T) {
 			t.Errorf("the limit of the one before is still there: %s", got)
 		}
 	})
-}
-
-func BenchmarkCreateDelete(b *testing.B) {
-	if os.Getenv("BERTH_TEST_ROOT") == "" {
-		b.Skip("needs root: set BERTH_TEST_ROOT=1")
-	}
-	l, err := Detect()
-	if err != nil {
-		b.Fatal(err)
-	}
-	res := &specs.LinuxResources{
-		Memory:  &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Swap: ptr(int64(128 << 20))},
-		CPU:     &specs.LinuxCPU{Quota: ptr(int64(50000)), Period: ptr(uint64(100000))},
-		Pids:    &specs.LinuxPids{Limit: ptr(int64(4096))},
-		Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}},
-	}
-	for b.Loop() {
-		c, err := l.create(b.Context(), testRoot+"/bench", res)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := c.Delete(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

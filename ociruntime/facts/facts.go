@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 
-	"berth/internal/linux"
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/plan"
 
@@ -36,30 +35,16 @@ func Sources(s *specs.Spec) (notDir map[string]bool, err error) {
 	return notDir, nil
 }
 
-// DescribeJoins tells a plan the doors of a cgroup.
-func DescribeJoins(cg *cgroups.Cgroup, in *plan.Input) {
-	for _, j := range cg.Joins() {
+// DescribeJoins tells a plan the cgroup's directories and the doors that its
+// process passes: cg.Joins(), or cg.ExecJoins of an exec.
+func DescribeJoins(cg *cgroups.Cgroup, joins []cgroups.Join, in *plan.Input) {
+	for _, j := range joins {
 		in.Joins = append(in.Joins, j.Name)
 		in.IntoCgroup = in.IntoCgroup || j.Clone
 	}
 	for _, d := range cg.Dirs() {
 		in.CgroupDirs = append(in.CgroupDirs, plan.CgroupDir{Name: d.Name, Path: d.Path})
 	}
-}
-
-// OpenJoins opens the doors of a cgroup, in the order in which they are described.
-func OpenJoins(cg *cgroups.Cgroup) ([]*os.File, error) {
-	joins := cg.Joins()
-	return openAll(len(joins), func(i int) (*os.File, error) {
-		if joins[i].Clone {
-			return linux.OpenPath(joins[i].Path)
-		}
-		f, err := os.OpenFile(joins[i].Path, os.O_WRONLY, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open cgroup: %w", err)
-		}
-		return f, nil
-	})
 }
 
 // OpenNamespaces opens the spec's namespaces that exist already, in plan's order.

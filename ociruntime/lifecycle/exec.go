@@ -48,8 +48,8 @@ func (c *Container) Exec(ctx context.Context, a ExecArgs) (*Process, error) {
 	}
 	var extra []*os.File
 	if c.cgroup != nil {
-		facts.DescribeJoins(c.cgroup, &in)
-		joins, err := facts.OpenJoins(c.cgroup)
+		facts.DescribeJoins(c.cgroup, c.cgroup.Joins(), &in)
+		joins, err := c.cgroup.OpenJoins(c.cgroup.Joins())
 		if err != nil {
 			return nil, err
 		}

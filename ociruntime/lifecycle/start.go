@@ -36,8 +36,8 @@ func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
 			late := context.WithoutCancel(ctx)
 			return errors.Join(c.cgroup.Kill(late), c.cgroup.Delete(late))
 		})
-		facts.DescribeJoins(c.cgroup, &in)
-		if joins, err = facts.OpenJoins(c.cgroup); err != nil {
+		facts.DescribeJoins(c.cgroup, c.cgroup.Joins(), &in)
+		if joins, err = c.cgroup.OpenJoins(c.cgroup.Joins()); err != nil {
 			return nil, err
 		}
 	}
@@ -69,7 +69,8 @@ func (r *Runtime) Explain(a Args) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		facts.DescribeJoins(layout.At(path), &in)
+		at := layout.At(path)
+		facts.DescribeJoins(at, at.Joins(), &in)
 	}
 	prog, err := plan.Build(in)
 	if err != nil {

@@ -91,10 +91,10 @@ func (m *making) plan(wait bool) func(context.Context) error {
 		if in.NotDir, err = facts.Sources(s); err != nil {
 			return err
 		}
-		if m.cgroup, err = m.runtime.cgroupAt(m.cgroupPath()); err != nil {
+		if m.cgroup, err = cgroups.Place(m.cgroupArgs()); err != nil {
 			return err
 		}
-		facts.DescribeJoins(m.cgroup, in)
+		facts.DescribeJoins(m.cgroup, m.cgroup.Joins(), in)
 		m.prog, err = plan.Build(*in)
 		return err
 	}
@@ -125,36 +125,20 @@ func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs) (in plan.Input,
 	return in, nil
 }
 
-// cgroupPath is where the container's cgroup is: what the spec says or, if it
-// says nothing, a group of its own name.
-func (m *making) cgroupPath() string {
-	path := ""
-	if m.spec.Linux != nil {
-		path = m.spec.Linux.CgroupsPath
+// cgroupArgs say which cgroup the container gets.
+func (m *making) cgroupArgs() cgroups.Args {
+	a := cgroups.Args{ID: m.args.ID}
+	if l := m.spec.Linux; l != nil {
+		a.Path, a.Resources = l.CgroupsPath, l.Resources
 	}
-	switch {
-	case path == "":
-		return "/" + m.args.ID
-	case !filepath.IsAbs(path):
-		return "/" + path
-	}
-	return filepath.Clean(path)
-}
-
-// cgroupAt names a cgroup; nothing is made.
-func (r *Runtime) cgroupAt(path string) (*cgroups.Cgroup, error) {
-	layout, err := cgroups.Detect()
-	if err != nil {
-		return nil, err
-	}
-	return layout.At(path), nil
+	return a
 }
 
 // intend writes down what will be made, before it is.
 func (m *making) intend(context.Context) (err error) {
 	m.dir, err = m.runtime.store.Create(state.Record{
 		ID: m.args.ID, Bundle: m.args.Bundle, Created: time.Now().UTC(), Owner: os.Getuid(),
-		Cgroup: m.cgroup.Path(), Systemd: m.runtime.SystemdCgroup, Later: m.prog.Later(),
+		Cgroup: m.cgroup.Record(), Systemd: m.runtime.SystemdCgroup, Later: m.prog.Later(),
 	}, m.config, m.in.Handover.Wait)
 	if err != nil {
 		return err
@@ -165,16 +149,12 @@ func (m *making) intend(context.Context) (err error) {
 
 // limit makes the cgroup.
 func (m *making) limit(ctx context.Context) error {
-	var res *specs.LinuxResources
-	if m.spec.Linux != nil {
-		res = m.spec.Linux.Resources
-	}
-	if _, err := cgroups.Create(ctx, m.cgroup.Path(), res); err != nil {
+	if err := m.cgroup.Make(ctx); err != nil {
 		return err
 	}
 	m.undo.Add(func() error {
 		late := context.WithoutCancel(ctx)
-		return errors.Join(m.cgroup.Kill(late), m.cgroup.Delete(late))
+		return errors.Join(m.cgroup.Kill(late), m.cgroup.Abandon(late))
 	})
 	return nil
 }
@@ -202,7 +182,7 @@ func (m *making) open(context.Context) (err error) {
 		}
 		f.hooks, f.list[plan.FDHooks] = ours, f.own(theirs)
 	}
-	joins, err := facts.OpenJoins(m.cgroup)
+	joins, err := m.cgroup.OpenJoins(m.cgroup.Joins())
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (r *Runtime) thawKilled(ctx context.Context, rec state.Record, sig syscall.
 	if sig != syscall.SIGKILL {
 		return nil
 	}
-	cg, err := r.cgroupAt(rec.Cgroup)
+	cg, err := rec.Cgroup.Open()
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (r *Runtime) thawKilled(ctx context.Context, rec state.Record, sig syscall.
 
 // killAll signals every process of the container's cgroup.
 func (r *Runtime) killAll(ctx context.Context, rec state.Record, sig syscall.Signal) error {
-	cg, err := r.cgroupAt(rec.Cgroup)
+	cg, err := rec.Cgroup.Open()
 	if err != nil {
 		return err
 	}
@@ -136,14 +136,12 @@ func (r *Runtime) remove(ctx context.Context, d *state.Dir, rec state.Record) er
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.warn(fmt.Sprintf("delete container %s: no hooks run: %v", rec.ID, err))
 	}
-	if rec.Cgroup != "" {
-		cg, err := r.cgroupAt(rec.Cgroup)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(cg.Kill(ctx), cg.Delete(ctx)); err != nil {
-			return fmt.Errorf("delete container %s: %w", rec.ID, err)
-		}
+	cg, err := rec.Cgroup.Open()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(cg.Kill(ctx), cg.Delete(ctx)); err != nil {
+		return fmt.Errorf("delete container %s: %w", rec.ID, err)
 	}
 	if err := d.Remove(); err != nil {
 		return fmt.Errorf("delete container %s: %w", rec.ID, err)

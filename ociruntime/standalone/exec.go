@@ -52,7 +52,7 @@ func (r *Runtime) recall(d *state.Dir) (rec state.Record, spec *specs.Spec, err 
 
 // enter starts the process of an exec.
 func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spec *specs.Spec, a ExecArgs, files *inherited) (int, error) {
-	cg, err := r.cgroupAt(rec.Cgroup)
+	cg, err := rec.Cgroup.Open()
 	if err != nil {
 		return 0, err
 	}
@@ -79,7 +79,11 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	if err != nil {
 		return 0, err
 	}
-	facts.DescribeJoins(cg, &input)
+	doors, err := cg.ExecJoins(a.Cgroup, in.Pid)
+	if err != nil {
+		return 0, err
+	}
+	facts.DescribeJoins(cg, doors, &input)
 	prog, err := plan.BuildExec(input)
 	if err != nil {
 		return 0, err
@@ -88,7 +92,7 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	if err := files.console(a.Process.Terminal, a.ConsoleSocket); err != nil {
 		return 0, err
 	}
-	joins, err := facts.OpenJoins(cg)
+	joins, err := cg.OpenJoins(doors)
 	if err != nil {
 		return 0, err
 	}

@@ -35,7 +35,7 @@ func (r *Runtime) State(id string) (s State, err error) {
 		Created: rec.Created, Owner: owner(rec.Owner),
 	}
 	if s.Status == specs.StateRunning {
-		if cg, err := r.cgroupAt(rec.Cgroup); err == nil {
+		if cg, err := rec.Cgroup.Open(); err == nil {
 			if paused, err := cg.Paused(); err == nil && paused {
 				s.Status = statePaused
 			}
@@ -78,7 +78,7 @@ func (r *Runtime) Cgroup(id string) (_ *cgroups.Cgroup, err error) {
 	if err = errors.Join(err, d.Close()); err != nil {
 		return nil, err
 	}
-	return r.cgroupAt(rec.Cgroup)
+	return rec.Cgroup.Open()
 }
 
 // Pids lists the processes in a container, by their ids on the host.
@@ -135,7 +135,7 @@ func (r *Runtime) change(id string, do func(state.Record, *cgroups.Cgroup, state
 	if err != nil {
 		return err
 	}
-	cg, err := r.cgroupAt(rec.Cgroup)
+	cg, err := rec.Cgroup.Open()
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@
 //
 // Level: R.
 // Owns: ROOT.
-// May import: ociruntime/plan, ociruntime/program, internal/linux, internal/fault, errdefs.
+// May import: ociruntime/plan, ociruntime/program, ociruntime/cgroups, internal/linux, internal/fault, errdefs.
 // Must not know: how a container is made.
 package state
 
@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"berth/internal/fault"
+	"berth/ociruntime/cgroups"
 	"berth/ociruntime/program"
 
 	"github.com/containerd/errdefs"
@@ -57,8 +58,8 @@ type Record struct {
 	Created time.Time
 	// Owner is the user who made it.
 	Owner int
-	// Cgroup is the path in the hierarchies, or empty; Systemd: that made it.
-	Cgroup  string
+	// Cgroup says where the cgroup is; empty if there is none. Systemd: that made it.
+	Cgroup  cgroups.Record
 	Systemd bool
 	// Later are the steps of the init after its wait for start.
 	Later []program.Later

@@ -125,17 +125,9 @@ func parseRule(d specs.LinuxDeviceCgroup) (Rule, error) {
 		}
 		*n.to = *n.from
 	}
-	for _, letter := range d.Access {
-		switch letter {
-		case 'm':
-			r.access |= mknod
-		case 'r':
-			r.access |= read
-		case 'w':
-			r.access |= write
-		default:
-			return Rule{}, fmt.Errorf("rule %q: access is made of r, w and m", text)
-		}
+	var err error
+	if r.access, err = parseAccess(d.Access); err != nil {
+		return Rule{}, fmt.Errorf("rule %q: %w", text, err)
 	}
 	if r.access == 0 { // runtime-spec: a rule without access is about all
 		r.access = allAccess
@@ -143,73 +135,18 @@ func parseRule(d specs.LinuxDeviceCgroup) (Rule, error) {
 	return r, nil
 }
 
-// Write is a run of lines for one of version 1's files, each its own write(2).
-type Write struct {
-	File  string
-	Lines []string
-}
-
-// V1 turns the rules into writes for the files of cgroup v1. It keeps one default and a
-// list of exceptions from it, so the rules are played through on such a list
-// first; what it cannot express (an exception from an exception) is an error.
-func V1(rules []Rule) ([]Write, error) {
-	allow, reset := true, false // a new group has its parent's rules, at most all
-	var order []nodes
-	except := map[nodes]access{}
-	for _, r := range splitKinds(rules) {
-		if r.nodes == everything {
-			allow, reset = r.allow, true
-			order, except = nil, map[nodes]access{}
-			continue
-		}
-		if r.allow != allow {
-			if except[r.nodes] == 0 {
-				order = append(order, r.nodes)
-			}
-			except[r.nodes] |= r.access
-			continue
-		}
-		except[r.nodes] &^= r.access
-		for n, a := range except {
-			if n != r.nodes && n.overlaps(r.nodes) && a&r.access != 0 {
-				return nil, fmt.Errorf("the rule for %s makes an exception from the one for %s, which cgroup v1 cannot express", r.nodes, n)
-			}
+func parseAccess(letters string) (a access, err error) {
+	for _, letter := range letters {
+		switch letter {
+		case 'm':
+			a |= mknod
+		case 'r':
+			a |= read
+		case 'w':
+			a |= write
+		default:
+			return 0, fmt.Errorf("access is made of r, w and m")
 		}
 	}
-	toDefault, toExcept := "devices.allow", "devices.deny"
-	if !allow {
-		toDefault, toExcept = toExcept, toDefault
-	}
-	var writes []Write
-	if reset {
-		writes = append(writes, Write{toDefault, []string{"a"}})
-	}
-	var lines []string
-	for _, n := range order {
-		if a := except[n]; a != 0 {
-			lines = append(lines, n.String()+" "+a.String())
-			except[n] = 0 // a set that came back stands in order twice
-		}
-	}
-	if len(lines) > 0 {
-		writes = append(writes, Write{toExcept, lines})
-	}
-	return writes, nil
-}
-
-// splitKinds replaces rules about all kinds of devices, which version 1 takes
-// only for all devices and all access, by one for block and one for character devices.
-func splitKinds(rules []Rule) []Rule {
-	var out []Rule
-	for _, r := range rules {
-		if r.kind != 'a' || (r.nodes == everything && r.access == allAccess) {
-			out = append(out, r)
-			continue
-		}
-		for _, kind := range "bc" {
-			r.kind = byte(kind)
-			out = append(out, r)
-		}
-	}
-	return out
+	return a, nil
 }

@@ -41,19 +41,89 @@ func TestV1(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			writes, err := V1(rules)
+			list, err := Emulate(rules)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := ""
-			for _, w := range writes {
-				got += w.File + ": " + strings.Join(w.Lines, ", ") + "; "
-			}
+			got := text(list.Fresh())
 			if !strings.HasPrefix(got, tc.want) {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})
 	}
+}
+
+func text(writes []Write) string {
+	got := ""
+	for _, w := range writes {
+		got += w.File + ": " + strings.Join(w.Lines, ", ") + "; "
+	}
+	return got
+}
+
+func mustEmulate(t *testing.T, rules ...specs.LinuxDeviceCgroup) List {
+	t.Helper()
+	parsed, err := Parse(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Emulate(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestFrom(t *testing.T) {
+	deny, all := devRule(false, "", -1, -1, "rwm"), devRule(true, "a", -1, -1, "rwm")
+	disk, tape := devRule(true, "b", 8, 0, "rw"), devRule(true, "c", 9, -1, "rw")
+	list := func(extra string) string {
+		out := ""
+		for _, l := range mustEmulate(t, deny).lines(nil) {
+			out += l + "\n"
+		}
+		return out + extra
+	}
+	for _, tc := range []struct {
+		name, now string
+		to        List
+		want      string
+	}{
+		{"nothing to do", list(""), mustEmulate(t, deny), ""},
+		{"one more", list(""), mustEmulate(t, deny, disk), "devices.allow: b 8:0 rw; "},
+		{"one less", list("b 8:0 rw\n"), mustEmulate(t, deny), "devices.deny: b 8:0 rw; "},
+		{"another, with no gap", list("b 8:0 rwm\n"), mustEmulate(t, deny, disk, tape), "devices.allow: c 9:* rw; devices.deny: b 8:0 m; "},
+		{"privileged", list(""), mustEmulate(t, deny, all), "devices.allow: a; "},
+		{"no more privileged", "a *:* rwm\n", mustEmulate(t, deny), "devices.deny: a; devices.allow: c *:* m, b *:* m, c 1:3 mrw, c 1:5 mrw, c 1:7 mrw, c 1:8 mrw, c 1:9 mrw, c 5:0 mrw, c 5:2 mrw, c 136:* mrw; "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			now, err := Current(tc.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := text(tc.to.From(now)); got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+			if same := tc.want == ""; tc.to.Same(now) != same {
+				t.Errorf("same: %v", !same)
+			}
+		})
+	}
+}
+
+func FuzzCurrent(f *testing.F) {
+	f.Add("a *:* rwm\n")
+	f.Add("c 1:3 rwm\nb *:* m\nc 136:* rw\n")
+	f.Fuzz(func(t *testing.T, data string) {
+		l, err := Current(data)
+		if err != nil || l.unknown {
+			return
+		}
+		again, err := Current(strings.Join(l.lines(nil), "\n"))
+		if err != nil || !again.Same(l) {
+			t.Fatalf("%v: %+v, then %+v", err, l, again)
+		}
+	})
 }
 
 func TestRefused(t *testing.T) {
@@ -70,7 +140,7 @@ func TestRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := V1(rules); err == nil {
+	if _, err := Emulate(rules); err == nil {
 		t.Errorf("an exception from an exception: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package cgroups
+package stats
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 	"berth/internal/linux"
 )
 
-// field reads the number behind key in a file of lines "key number"; 0 if the
+// Field reads the number behind key in a file of lines "key number"; 0 if the
 // key is not there.
-func field(path, key string) (uint64, error) {
+func Field(path, key string) (uint64, error) {
 	data, err := linux.ReadControl(path)
 	if err != nil {
 		return 0, err
@@ -23,8 +23,8 @@ func field(path, key string) (uint64, error) {
 	return m[key], nil
 }
 
-// single reads a file that holds one number or "max".
-func single(path string) (uint64, error) {
+// Number reads a file that holds one number or "max".
+func Number(path string) (uint64, error) {
 	data, err := linux.ReadControl(path)
 	if err != nil {
 		return 0, err

@@ -1,4 +1,4 @@
-package cgroups
+package limit
 
 import (
 	"strconv"
@@ -13,29 +13,31 @@ const (
 	maxShares = 1 << 18
 )
 
-func memoryV1(m *specs.LinuxMemory) []setting {
-	var out []setting
-	add := func(flag, file, value string) *setting {
-		out = append(out, setting{flag: flag, controller: "memory", file: file, value: value})
+// memoryV1 leaves out memory.kernel, a limit that no kernel since 5.16 has, and
+// memory.useHierarchy, which all since 5.11 do.
+func memoryV1(m *specs.LinuxMemory) []Setting {
+	var out []Setting
+	add := func(flag, file, value string) *Setting {
+		out = append(out, Setting{Flag: flag, Controller: "memory", File: file, Value: value})
 		return &out[len(out)-1]
 	}
 	swap := m.Swap
-	if isSet(m.Limit) {
+	if IsSet(m.Limit) {
 		add("--memory", "memory.limit_in_bytes", number(*m.Limit))
 		if *m.Limit == -1 && swap == nil {
 			swap = m.Limit // unlimited memory is above any limit with swap
 		}
 	}
-	if isSet(swap) {
-		add("--memory-swap", "memory.memsw.limit_in_bytes", number(*swap)).optional = *swap == -1
+	if IsSet(swap) {
+		add("--memory-swap", "memory.memsw.limit_in_bytes", number(*swap)).Optional = *swap == -1
 	}
-	if isSet(m.Reservation) {
+	if IsSet(m.Reservation) {
 		add("--memory-reservation", "memory.soft_limit_in_bytes", number(*m.Reservation))
 	}
-	if isSet(m.KernelTCP) {
+	if IsSet(m.KernelTCP) {
 		add("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", number(*m.KernelTCP))
 	}
-	if m.Swappiness != nil {
+	if swappiness(m) {
 		add("--memory-swappiness", "memory.swappiness", number(*m.Swappiness))
 	}
 	if m.DisableOOMKiller != nil {
@@ -43,32 +45,32 @@ func memoryV1(m *specs.LinuxMemory) []setting {
 		if *m.DisableOOMKiller {
 			value = "1"
 		}
-		add("--oom-kill-disable", "memory.oom_control", value)
+		add("--oom-kill-disable", "memory.oom_control", value).Fresh = value == "0"
 	}
 	return out
 }
 
-func cpuV1(c *specs.LinuxCPU) []setting {
-	var out []setting
+func cpuV1(c *specs.LinuxCPU) []Setting {
+	var out []Setting
 	add := func(flag, file, value string) {
-		out = append(out, setting{flag: flag, controller: "cpu", file: file, value: value})
+		out = append(out, Setting{Flag: flag, Controller: "cpu", File: file, Value: value})
 	}
-	if isSet(c.Shares) {
+	if IsSet(c.Shares) {
 		add("--cpu-shares", "cpu.shares", number(*c.Shares))
 	}
-	if isSet(c.Period) {
+	if IsSet(c.Period) {
 		add("--cpu-period", "cpu.cfs_period_us", number(*c.Period))
 	}
-	if isSet(c.Quota) {
+	if IsSet(c.Quota) {
 		add("--cpus or --cpu-quota", "cpu.cfs_quota_us", number(*c.Quota))
 	}
 	if c.Burst != nil {
 		add("cpu.burst", "cpu.cfs_burst_us", number(*c.Burst))
 	}
-	if isSet(c.RealtimePeriod) {
+	if IsSet(c.RealtimePeriod) {
 		add("--cpu-rt-period", "cpu.rt_period_us", number(*c.RealtimePeriod))
 	}
-	if isSet(c.RealtimeRuntime) {
+	if IsSet(c.RealtimeRuntime) {
 		add("--cpu-rt-runtime", "cpu.rt_runtime_us", number(*c.RealtimeRuntime))
 	}
 	if c.Idle != nil {
@@ -77,28 +79,28 @@ func cpuV1(c *specs.LinuxCPU) []setting {
 	return out
 }
 
-func blkioV1(b *specs.LinuxBlockIO) []setting {
-	var out []setting
+func blkioV1(b *specs.LinuxBlockIO) []Setting {
+	var out []Setting
 	add := func(flag, file, value, or string) {
-		s := setting{flag: flag, controller: "blkio", file: file, value: value}
+		s := Setting{Flag: flag, Controller: "blkio", File: file, Value: value}
 		if or != "" {
 			alt := s
-			alt.file = or
-			s.or = &alt
+			alt.File = or
+			s.Or = &alt
 		}
 		out = append(out, s)
 	}
-	if isSet(b.Weight) {
+	if IsSet(b.Weight) {
 		add("--blkio-weight", "blkio.bfq.weight", number(*b.Weight), "blkio.weight")
 	}
-	if isSet(b.LeafWeight) {
+	if IsSet(b.LeafWeight) {
 		add("blockIO.leafWeight", "blkio.leaf_weight", number(*b.LeafWeight), "")
 	}
 	for _, d := range b.WeightDevice {
-		if isSet(d.Weight) {
+		if IsSet(d.Weight) {
 			add("--blkio-weight-device", "blkio.bfq.weight_device", device(d.Major, d.Minor)+" "+number(*d.Weight), "blkio.weight_device")
 		}
-		if isSet(d.LeafWeight) {
+		if IsSet(d.LeafWeight) {
 			add("blockIO.weightDevice.leafWeight", "blkio.leaf_weight_device", device(d.Major, d.Minor)+" "+number(*d.LeafWeight), "")
 		}
 	}
@@ -131,9 +133,9 @@ func device(major, minor int64) string {
 	return strconv.FormatInt(major, 10) + ":" + strconv.FormatInt(minor, 10)
 }
 
-// isSet tells whether an optional field of the spec asks for something: in
+// IsSet tells whether an optional field of the spec asks for something: in
 // these fields zero has always meant "leave it".
-func isSet[T comparable](p *T) bool {
+func IsSet[T comparable](p *T) bool {
 	var zero T
 	return p != nil && *p != zero
 }

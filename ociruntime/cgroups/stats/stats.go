@@ -1,4 +1,4 @@
-package cgroups
+package stats
 
 import (
 	"errors"
@@ -66,18 +66,37 @@ type IOEntry struct {
 	Value uint64
 }
 
-// Stats reads the counters. A cgroup that was deleted is fs.ErrNotExist.
-func (c *Cgroup) Stats() (Stats, error) {
+// Group finds a cgroup's directory in the hierarchy of a controller, and the
+// hierarchy's version, 1 or 2; 0 if no hierarchy has it.
+type Group struct {
+	Dir func(controller string) (dir string, version int)
+	// Pure is the directory where version 2 is the only hierarchy, else "":
+	// it counts times without the cpu controller.
+	Pure string
+}
+
+// Collect reads the counters of a cgroup.
+func Collect(g Group) (Stats, error) {
 	s := Stats{Read: time.Now()}
-	if _, err := c.layout.open(c.path); err != nil {
-		return s, fmt.Errorf("read statistics: %w", err)
-	}
-	for _, part := range []func(*Stats) error{c.cpuStats, c.memoryStats, c.pidsStats, c.ioStats} {
+	for _, part := range []func(*Stats) error{g.cpu, g.memory, g.pids, g.io} {
 		if err := part(&s); err != nil {
-			return s, fmt.Errorf("read statistics of cgroup %s: %w", c.path, err)
+			return s, err
 		}
 	}
 	return s, nil
+}
+
+// MemoryUsage reads how much memory is in use.
+func MemoryUsage(g Group) (uint64, error) {
+	dir, version := g.Dir("memory")
+	r := reader{dir: dir}
+	switch version {
+	case 1:
+		return r.number("memory.usage_in_bytes"), r.err
+	case 2:
+		return r.number("memory.current"), r.err
+	}
+	return 0, nil
 }
 
 // reader reads several files of one directory and keeps the first error. A
@@ -101,7 +120,7 @@ func (r *reader) text(file string) string {
 }
 
 func (r *reader) number(file string) uint64 {
-	n, err := single(r.dir + "/" + file)
+	n, err := Number(r.dir + "/" + file)
 	r.note(err)
 	return n
 }
@@ -114,10 +133,10 @@ func (r *reader) flat(file string) map[string]uint64 {
 	return m
 }
 
-func (c *Cgroup) cpuStats(s *Stats) error {
-	dir, version := c.dir("cpu")
-	if version == 0 && c.layout.Unified != "" && c.layout.Mode() == V2 {
-		dir, version = c.layout.Unified+c.path, 2 // times are counted without the controller
+func (g Group) cpu(s *Stats) error {
+	dir, version := g.Dir("cpu")
+	if version == 0 && g.Pure != "" {
+		dir, version = g.Pure, 2
 	}
 	r := reader{dir: dir}
 	switch version {
@@ -132,7 +151,7 @@ func (c *Cgroup) cpuStats(s *Stats) error {
 			Periods: stat["nr_periods"], Throttled: stat["nr_throttled"], ThrottledTime: stat["throttled_usec"] * us,
 		}
 	}
-	acct, version := c.dir("cpuacct")
+	acct, version := g.Dir("cpuacct")
 	if version != 1 {
 		return r.err
 	}
@@ -151,8 +170,8 @@ func (c *Cgroup) cpuStats(s *Stats) error {
 // multiple of the page size, which differs by architecture.
 const v1Unlimited = 1 << 62
 
-func (c *Cgroup) memoryStats(s *Stats) error {
-	dir, version := c.dir("memory")
+func (g Group) memory(s *Stats) error {
+	dir, version := g.Dir("memory")
 	r := reader{dir: dir}
 	m := &s.Memory
 	switch version {
@@ -181,8 +200,8 @@ func v1Limit(n uint64) uint64 {
 	return n
 }
 
-func (c *Cgroup) pidsStats(s *Stats) error {
-	dir, version := c.dir("pids")
+func (g Group) pids(s *Stats) error {
+	dir, version := g.Dir("pids")
 	if version == 0 {
 		return nil
 	}
@@ -191,15 +210,15 @@ func (c *Cgroup) pidsStats(s *Stats) error {
 	return r.err
 }
 
-func (c *Cgroup) ioStats(s *Stats) error {
-	if dir, version := c.dir("io"); version == 2 {
+func (g Group) io(s *Stats) error {
+	if dir, version := g.Dir("io"); version == 2 {
 		r := reader{dir: dir}
 		var err error
 		s.IOBytes, s.IOOps, err = parseIOStat(r.text("io.stat"))
 		r.note(err)
 		return r.err
 	}
-	dir, version := c.dir("blkio")
+	dir, version := g.Dir("blkio")
 	if version == 0 {
 		return nil
 	}

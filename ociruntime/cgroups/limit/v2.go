@@ -1,4 +1,4 @@
-package cgroups
+package limit
 
 import (
 	"math"
@@ -6,13 +6,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-func memoryV2(m *specs.LinuxMemory) ([]setting, error) {
-	var out []setting
-	add := func(flag, file, value string) *setting {
-		out = append(out, setting{flag: flag, controller: "memory", file: file, value: value})
+func memoryV2(m *specs.LinuxMemory) ([]Setting, error) {
+	var out []Setting
+	add := func(flag, file, value string) *Setting {
+		out = append(out, Setting{Flag: flag, Controller: "memory", File: file, Value: value})
 		return &out[len(out)-1]
 	}
-	if isSet(m.Limit) {
+	if IsSet(m.Limit) {
 		add("--memory", "memory.max", orMax(*m.Limit))
 	}
 	swap, set, err := swapMax(m)
@@ -20,20 +20,25 @@ func memoryV2(m *specs.LinuxMemory) ([]setting, error) {
 		return nil, err
 	}
 	if set {
-		add("--memory-swap", "memory.swap.max", orMax(swap)).optional = swap == -1
+		add("--memory-swap", "memory.swap.max", orMax(swap)).Optional = swap <= 0
 	}
-	if isSet(m.Reservation) {
+	if IsSet(m.Reservation) {
 		add("--memory-reservation", "memory.low", orMax(*m.Reservation))
 	}
 	switch {
-	case isSet(m.KernelTCP):
+	case IsSet(m.KernelTCP):
 		return nil, needsV1("memory.kernelTCP")
-	case m.Swappiness != nil:
+	case swappiness(m):
 		return nil, needsV1("--memory-swappiness")
 	case m.DisableOOMKiller != nil && *m.DisableOOMKiller:
 		return nil, needsV1("--oom-kill-disable")
 	}
 	return out, nil
+}
+
+// swappiness tells whether one is asked for: some engines write -1 for none.
+func swappiness(m *specs.LinuxMemory) bool {
+	return m.Swappiness != nil && *m.Swappiness != math.MaxUint64
 }
 
 // swapMax turns the spec's limit of memory and swap together into version 2's
@@ -43,7 +48,7 @@ func swapMax(m *specs.LinuxMemory) (swap int64, set bool, err error) {
 	if m.Limit != nil {
 		limit = *m.Limit
 	}
-	if !isSet(m.Swap) {
+	if !IsSet(m.Swap) {
 		return -1, limit == -1, nil // as version 1: unlimited memory takes swap with it
 	}
 	both := *m.Swap
@@ -51,32 +56,32 @@ func swapMax(m *specs.LinuxMemory) (swap int64, set bool, err error) {
 	case both == -1, limit == -1:
 		return both, true, nil
 	case limit == 0:
-		return 0, false, invalid("--memory-swap", number(both), "it counts memory and swap together and needs --memory beside it")
+		return 0, false, Invalid("--memory-swap", number(both), "it counts memory and swap together and needs --memory beside it")
 	}
 	return both - limit, true, nil
 }
 
-func cpuV2(c *specs.LinuxCPU) ([]setting, error) {
-	var out []setting
+func cpuV2(c *specs.LinuxCPU) ([]Setting, error) {
+	var out []Setting
 	add := func(flag, file, value string) {
-		out = append(out, setting{flag: flag, controller: "cpu", file: file, value: value})
+		out = append(out, Setting{Flag: flag, Controller: "cpu", File: file, Value: value})
 	}
 	idle := c.Idle != nil && *c.Idle == 1
 	if c.Idle != nil {
 		add("cpu.idle", "cpu.idle", number(*c.Idle))
 	}
-	if isSet(c.Shares) && !idle { // an idle group has no weight to set
+	if IsSet(c.Shares) && !idle { // an idle group has no weight to set
 		add("--cpu-shares", "cpu.weight", number(cpuWeight(*c.Shares)))
 	}
-	if isSet(c.Quota) || isSet(c.Period) {
+	if IsSet(c.Quota) || IsSet(c.Period) {
 		value := "max"
-		if isSet(c.Quota) && *c.Quota > 0 {
+		if IsSet(c.Quota) && *c.Quota > 0 {
 			value = number(*c.Quota)
 		}
 		flag := "--cpus or --cpu-quota"
-		if isSet(c.Period) {
+		if IsSet(c.Period) {
 			value += " " + number(*c.Period)
-			if !isSet(c.Quota) {
+			if !IsSet(c.Quota) {
 				flag = "--cpu-period"
 			}
 		}
@@ -85,10 +90,10 @@ func cpuV2(c *specs.LinuxCPU) ([]setting, error) {
 	if c.Burst != nil {
 		add("cpu.burst", "cpu.max.burst", number(*c.Burst))
 	}
-	if isSet(c.RealtimePeriod) {
+	if IsSet(c.RealtimePeriod) {
 		return nil, needsV1("--cpu-rt-period")
 	}
-	if isSet(c.RealtimeRuntime) {
+	if IsSet(c.RealtimeRuntime) {
 		return nil, needsV1("--cpu-rt-runtime")
 	}
 	return out, nil
@@ -108,24 +113,24 @@ func cpuWeight(shares uint64) uint64 {
 	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612-7.0/34)))
 }
 
-func ioV2(b *specs.LinuxBlockIO) ([]setting, error) {
-	var out []setting
-	if isSet(b.LeafWeight) {
+func ioV2(b *specs.LinuxBlockIO) ([]Setting, error) {
+	var out []Setting
+	if IsSet(b.LeafWeight) {
 		return nil, needsV1("blockIO.leafWeight")
 	}
 	// BFQ takes version 1's range; io.cost's io.weight has a wider one.
 	weight := func(flag, prefix string, w uint16) {
-		or := setting{flag: flag, controller: "io", file: "io.weight", value: prefix + number(ioWeight(w))}
-		out = append(out, setting{flag: flag, controller: "io", file: "io.bfq.weight", value: prefix + number(w), or: &or})
+		or := Setting{Flag: flag, Controller: "io", File: "io.weight", Value: prefix + number(ioWeight(w))}
+		out = append(out, Setting{Flag: flag, Controller: "io", File: "io.bfq.weight", Value: prefix + number(w), Or: &or})
 	}
-	if isSet(b.Weight) {
+	if IsSet(b.Weight) {
 		weight("--blkio-weight", "default ", *b.Weight)
 	}
 	for _, d := range b.WeightDevice {
-		if isSet(d.LeafWeight) {
+		if IsSet(d.LeafWeight) {
 			return nil, needsV1("blockIO.weightDevice.leafWeight")
 		}
-		if isSet(d.Weight) {
+		if IsSet(d.Weight) {
 			weight("--blkio-weight-device", device(d.Major, d.Minor)+" ", *d.Weight)
 		}
 	}
@@ -135,7 +140,7 @@ func ioV2(b *specs.LinuxBlockIO) ([]setting, error) {
 			if d.Rate > 0 {
 				rate = number(d.Rate)
 			}
-			out = append(out, setting{flag: t.flag, controller: "io", file: "io.max", value: device(d.Major, d.Minor) + " " + t.v2 + "=" + rate})
+			out = append(out, Setting{Flag: t.flag, Controller: "io", File: "io.max", Value: device(d.Major, d.Minor) + " " + t.v2 + "=" + rate})
 		}
 	}
 	return out, nil
