@@ -58,9 +58,11 @@ func (a abi) number(name string) (uint32, bool) {
 	return uint32(syscalls[i].nr[a]), true
 }
 
-// wide reports whether the arguments of the abi's calls have 64 bits. In the
-// other ABIs the kernel gives them zero-extended.
-func (a abi) wide() bool { return a != x86 && a != arm }
+// wide reports whether all 64 bits of the abi's arguments are compared. On 386
+// and arm the kernel gives them zero-extended. An x32 call has 64-bit registers,
+// but the kernel takes most of its arguments for 32 bits wide: to look at more
+// would let what is denied pass with a bit set that does not count.
+func (a abi) wide() bool { return a == amd64 || a == arm64 }
 
 // machine is what one kernel can run: entries by the value of seccomp_data.arch,
 // each with the ABIs that share it. The first is the native one.

@@ -34,9 +34,12 @@ func (f Filter) Bytes() []byte {
 const maxInsns = 4096
 
 // Compile makes the filter of a profile for a machine of the architecture
-// goarch, in Go's naming: amd64 or arm64. The error names what is wrong in
-// the profile.
+// goarch, in Go's naming: amd64 or arm64. An empty profile is none: its filter
+// has no instructions. The error names what is wrong in the profile.
 func Compile(p *specs.LinuxSeccomp, goarch string) (Filter, error) {
+	if p.DefaultAction == "" && len(p.Syscalls) == 0 {
+		return Filter{}, nil // as runc takes it: seccomp is off
+	}
 	rules, err := readProfile(p)
 	if err != nil {
 		return Filter{}, err
@@ -83,12 +86,16 @@ func assemble(m machine, rules *ruleset) []bpf.RawInstruction {
 // numbers gives the step function over the call numbers of one entry.
 func (a *assembler) numbers(e entry, rules *ruleset) []step {
 	f := always(rules.dflt)
+	if e.audit == auditAMD64 && !slices.Contains(e.abis, x32) {
+		// But not -1, by which a tracer skips a call.
+		f = paint(f, x32Bit, math.MaxUint32-1, retKillThread)
+	}
 	for _, b := range e.abis {
 		calls := rules.forABI(b)
 		if first, ok := firstNew(b, calls); ok && !rules.dflt.permits() {
-			f = paint(f, first, lastOf(b), retENOSYS)
-			if b == amd64 { // -1 has the bit of x32, but a tracer uses it to skip a call
-				f = paint(f, math.MaxUint32, math.MaxUint32, retENOSYS)
+			for _, r := range b.ranges() {
+				f = paint(f, max(r[0], first), r[1], retENOSYS)
+				first = 0
 			}
 		}
 		points := make([]step, 0, len(calls))
@@ -96,9 +103,6 @@ func (a *assembler) numbers(e entry, rules *ruleset) []step {
 			points = append(points, step{uint64(c.nr), a.decide(b, c.rules, rules.dflt)})
 		}
 		f = dot(f, points)
-	}
-	if e.audit == auditAMD64 && !slices.Contains(e.abis, x32) {
-		f = paint(f, x32Bit, math.MaxUint32-1, retKillThread)
 	}
 	return f
 }
@@ -116,13 +120,15 @@ func firstNew(b abi, calls []numbered) (first uint64, ok bool) {
 	return first, ok
 }
 
-// lastOf is the last number that can be a call of the abi.
-func lastOf(b abi) uint64 {
-	switch b {
+// ranges are the first and last of the numbers that belong to an abi: what tells
+// amd64's from x32's is one bit, whatever the bit above it.
+func (a abi) ranges() [][2]uint64 {
+	const high = 1 << 31
+	switch a {
 	case amd64:
-		return x32Bit - 1
+		return [][2]uint64{{0, x32Bit - 1}, {high, high | (x32Bit - 1)}}
 	case x32:
-		return math.MaxUint32 - 1
+		return [][2]uint64{{x32Bit, high - 1}, {high | x32Bit, math.MaxUint32}}
 	}
-	return math.MaxUint32
+	return [][2]uint64{{0, math.MaxUint32}}
 }

@@ -111,7 +111,9 @@ func TestCompileRefuses(t *testing.T) {
 		p    specs.LinuxSeccomp
 		want string
 	}{
-		"no default":       {specs.LinuxSeccomp{}, `unknown seccomp action ""`},
+		"no default":       {specs.LinuxSeccomp{Syscalls: []specs.LinuxSyscall{call(specs.ActAllow, "read")}}, `unknown seccomp action ""`},
+		"no name":          {specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{call(specs.ActAllow, "")}}, `names a call ""`},
+		"trace too high":   {specs.LinuxSeccomp{DefaultAction: specs.ActTrace, DefaultErrnoRet: ptr(uint(65536))}, "above 65535"},
 		"unknown action":   {specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_X"}, `"SCMP_ACT_X"`},
 		"notify default":   {specs.LinuxSeccomp{DefaultAction: specs.ActNotify}, "cannot be the default"},
 		"notify on write":  {specs.LinuxSeccomp{DefaultAction: specs.ActErrno, ListenerPath: "/x", Syscalls: []specs.LinuxSyscall{write}}, "cannot be used for write"},

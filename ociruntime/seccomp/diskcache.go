@@ -22,7 +22,7 @@ import (
 // compilerVersion is part of every key: a filter of another compiler is not
 // found. Raise it with every change of what Compile gives; TestCompilerVersion
 // notices.
-const compilerVersion = 1
+const compilerVersion = 2
 
 // diskEntries bounds a directory. A filter takes 3 kB, a long one 32.
 const diskEntries = 128

@@ -18,10 +18,24 @@
 //     named twice, each comparison is a rule of its own: they are alternatives.
 //   - A call newer than every call that the profile names gets ENOSYS, so that
 //     programs fall back to an older one, unless the default action permits.
-//   - On 386, a rule for a call that socketcall(2) or ipc(2) also reach covers
-//     that way in too. As a filter cannot see arguments there, a rule on them
-//     that forbids forbids all, and one that permits permits nothing.
+//   - Where arguments have 32 bits (386, arm, x32), the low half of values counts.
 //   - A call of an architecture that the profile does not list kills the thread.
+//
+// The filters give libseccomp's verdicts, with runc's ENOSYS before it, and
+// tests compare the two. They differ on purpose in this:
+//
+//   - On 386, a rule for a call that socketcall(2) or ipc(2) also reach covers
+//     that way in too. Its arguments lie behind a pointer, where a filter cannot
+//     see them: a rule on arguments that permits permits nothing this way, one
+//     that forbids, traces or logs does so with all. libseccomp compares the
+//     pointer instead, and lets socketcall open what a rule on socket(2) denies.
+//   - ipc(2) has a version in its upper half, which says nothing about the call.
+//     libseccomp looks for version 0 only, so any other goes around its rules.
+//   - Calls that x32 and arm number apart do not count for which call is new:
+//     for runc nothing on these is new any more.
+//   - Of rules of one call that hold at once the first counts. For libseccomp it
+//     is the order of its tree, which depends on operators and values, and of
+//     some such rules version 2.5 forgets one.
 //
 // # Shape of the program
 //

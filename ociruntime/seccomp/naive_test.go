@@ -39,24 +39,33 @@ func naive(t testing.TB, p *specs.LinuxSeccomp, goarch string, d data) action {
 	if !ok {
 		return retKillThread
 	}
-	permissive := slices.Contains([]specs.LinuxSeccompAction{specs.ActAllow, specs.ActLog, specs.ActTrace}, p.DefaultAction)
-	if permissive || !isNew(p, b, d.nr) {
+	if b == amd64 && d.nr == ^uint32(0) {
+		return dflt // its bit 30 keeps runc's ENOSYS away
+	}
+	if permissive(p) || !isNew(p, b, d.nr) {
 		return firstMatch(t, p, dflt, b, d)
 	}
 	return retENOSYS
+}
+
+func permissive(p *specs.LinuxSeccomp) bool {
+	return slices.Contains([]specs.LinuxSeccompAction{specs.ActAllow, specs.ActLog, specs.ActTrace}, p.DefaultAction)
 }
 
 func abiOfCall(p *specs.LinuxSeccomp, goarch string, d data) (abi, bool) {
 	listed := func(a specs.Arch) bool { return slices.Contains(p.Architectures, a) }
 	switch {
 	case goarch == "amd64" && d.arch == auditAMD64:
-		if d.nr&x32Bit != 0 || d.nr>>31 != 0 {
-			if d.nr == ^uint32(0) {
-				return amd64, true
-			}
-			return x32, listed(specs.ArchX32)
+		switch {
+		case listed(specs.ArchX32) && d.nr&x32Bit != 0:
+			return x32, true
+		case listed(specs.ArchX32), d.nr < x32Bit, d.nr == ^uint32(0):
+			return amd64, true
+		case d.nr&x32Bit == 0 && isNew(p, amd64, d.nr):
+			// Neither ABI's. runc's ENOSYS goes first; libseccomp's kill is next.
+			return amd64, !permissive(p)
 		}
-		return amd64, true
+		return 0, false
 	case goarch == "amd64" && d.arch == audit386:
 		return x86, listed(specs.ArchX86)
 	case goarch == "arm64" && d.arch == auditARM64:
@@ -123,7 +132,8 @@ func firstMatch(t testing.TB, p *specs.LinuxSeccomp, dflt action, b abi, d data)
 			}
 		}
 		for _, r := range rules {
-			if r.act != retAllow && r.act != retLog && r.act&^0xffff != retTrace {
+			// A stricter permission than an allow by default is kept.
+			if r.act != retAllow && r.act != retLog && r.act&^0xffff != retTrace || permissive(p) && r.act < dflt {
 				all = append(all, rule{which, r.act})
 				return
 			}
@@ -169,11 +179,9 @@ var (
 
 func holds(c specs.LinuxSeccompArg, v uint64, b abi) bool {
 	want := c.Value
-	if b == x86 || b == arm {
+	if b != amd64 && b != arm64 {
 		v &= 0xffffffff
-		if c.Op == specs.OpEqualTo || c.Op == specs.OpNotEqual {
-			want &= 0xffffffff
-		}
+		want &= 0xffffffff
 		if c.Op == specs.OpMaskedEqual {
 			return v&c.Value == c.ValueTwo&c.Value&0xffffffff
 		}

@@ -2,7 +2,9 @@ package seccomp
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"syscall"
 
@@ -32,11 +34,16 @@ const maxErrno = 4095
 func actionOf(a specs.LinuxSeccompAction, errno *uint) (action, error) {
 	data := uint(syscall.EPERM)
 	if errno != nil {
-		if a != specs.ActErrno && a != specs.ActTrace {
+		most := uint(maxErrno)
+		switch a {
+		case specs.ActErrno:
+		case specs.ActTrace:
+			most = math.MaxUint16 // a message for the tracer, not an errno
+		default:
 			return 0, fmt.Errorf("seccomp action %s takes no errnoRet", a)
 		}
-		if data = *errno; data > maxErrno {
-			return 0, fmt.Errorf("seccomp errnoRet %d is above %d", data, maxErrno)
+		if data = *errno; data > most {
+			return 0, fmt.Errorf("seccomp errnoRet %d is above %d", data, most)
 		}
 	}
 	switch a {
@@ -61,7 +68,8 @@ func actionOf(a specs.LinuxSeccompAction, errno *uint) (action, error) {
 }
 
 // permits reports whether the action lets a call through. Trace counts: a
-// tracer answers for calls it does not know itself.
+// tracer answers for calls it does not know itself. Of two that permit the
+// lower number is the stricter, as for the kernel.
 func (a action) permits() bool {
 	return a == retAllow || a == retLog || a&^0xffff == retTrace
 }
@@ -124,6 +132,9 @@ func readProfile(p *specs.LinuxSeccomp) (*ruleset, error) {
 			alternatives = nil
 		}
 		for _, name := range c.Names {
+			if name == "" {
+				return nil, errors.New("a seccomp rule names a call \"\"")
+			}
 			if i, ok := rowOf(name); ok {
 				s.calls[i] = named{true, merge(s.calls[i].rules, alternatives)}
 			}
@@ -250,9 +261,12 @@ func (s *ruleset) multiplexed() (calls []numbered) {
 				continue
 			}
 			// Behind a pointer the filter cannot see arguments: a rule that
-			// forbids some forbids all, one that permits some permits none.
+			// forbids some, or has some traced or logged, does so with all; one
+			// that permits some permits none.
 			direct := s.calls[at].rules
-			r := slices.IndexFunc(direct, func(r rule) bool { return len(r.when) == 0 || !r.act.permits() })
+			r := slices.IndexFunc(direct, func(r rule) bool {
+				return len(r.when) == 0 || !r.act.permits() || s.dflt.permits() && r.act < s.dflt
+			})
 			if r < 0 {
 				continue
 			}

@@ -136,22 +136,16 @@ func stepsOf(rules []rule, dflt action, wide bool) (f []step, index uint, ok boo
 }
 
 // paintCondition paints the values for which c holds. Where arguments have 32
-// bits, equality looks at the low half of the value, so that a profile may
-// write -1 with 64 bits, as libseccomp does; an order is one of whole numbers.
+// bits, only the low half of the value counts, as for libseccomp, so that a
+// profile may write -1 with 64 bits.
 func paintCondition(f []step, c specs.LinuxSeccompArg, wide bool, to target) []step {
 	v, top := c.Value, uint64(math.MaxUint64)
 	if !wide {
 		top = math.MaxUint32
-		if c.Op == specs.OpEqualTo || c.Op == specs.OpNotEqual {
-			v &= top
-		}
+		v &= top
 	}
-	upTo := func(last uint64) { f = paint(f, 0, min(last, top), to) }
-	from := func(first uint64) {
-		if first <= top {
-			f = paint(f, first, top, to)
-		}
-	}
+	upTo := func(last uint64) { f = paint(f, 0, last, to) }
+	from := func(first uint64) { f = paint(f, first, top, to) }
 	switch c.Op {
 	case specs.OpEqualTo:
 		f = paint(f, v, v, to)

@@ -1,8 +1,9 @@
 // Compiles a seccomp profile with libseccomp as runc does, for a comparison.
 //
-// Reads words: "arch NAME", "default ACTION", "optimize LEVEL",
-// "rule ACTION NAME COUNT (INDEX OP A B)*", actions as returned by a filter.
-// Writes the filter. With the argument "names" it reads names instead and
+// Reads words: "default ACTION", "only NAME" for another architecture in place of
+// the native one, "arch NAME", "optimize LEVEL", "rule ACTION NAME COUNT (INDEX OP A B)*",
+// actions as returned by a filter. Writes the filter; exits with 17 if rules of
+// different actions have the same conditions, which the library refuses. With the argument "names" it reads names instead and
 // writes the numbers that each has in x86_64, x32, x86, aarch64 and arm.
 #include <seccomp.h>
 #include <stdio.h>
@@ -41,6 +42,12 @@ int main(int argc, char **argv) {
 			unsigned level;
 			if (scanf("%u", &level) != 1 || (rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, level)))
 				fail("optimize", rc);
+		} else if (!strcmp(word, "only")) {
+			if (scanf("%127s", word) != 1)
+				fail("only", -22);
+			if ((rc = seccomp_arch_add(ctx, seccomp_arch_resolve_name(word))) ||
+			    (rc = seccomp_arch_remove(ctx, SCMP_ARCH_NATIVE)))
+				fail(word, rc);
 		} else if (!strcmp(word, "arch")) {
 			if (scanf("%127s", word) != 1)
 				fail("arch", -22);
@@ -63,7 +70,9 @@ int main(int argc, char **argv) {
 			if (nr == __NR_SCMP_ERROR)
 				continue;
 			rc = seccomp_rule_add_array(ctx, act, nr, n, args);
-			if (rc && rc != -17)
+			if (rc == -17)
+				exit(17);
+			if (rc)
 				fail(word, rc);
 		}
 	}
