@@ -77,6 +77,10 @@ cross: ## check that the other architecture builds
 race: toolbox ## unit tests under the race detector (needs gcc)
 	CGO_ENABLED=1 BERTH_TEST_ROOT= $(GOTEST) -race ./...
 
+.PHONY: conformance
+conformance: build ## the OCI validation suite with berth-oci beside crun and runc (as root; some minutes)
+	BERTH_TEST_CACHE='$(BERTH_TEST_CACHE)' $(GO) run ./test/conformance/compare -bin bin
+
 .PHONY: bench
 bench: build ## compare with crun, runc, podman and docker where they are installed (as root)
 	$(GO) run ./bench/cmd/compare -bin bin

@@ -61,6 +61,10 @@ func (r *Runner) run(ctx context.Context, rt Runtime, name string) (result *Resu
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// Root of a user namespace is a stranger here, and has to get to its bundle.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return nil, err
+	}
 	if err := r.furnish(dir); err != nil {
 		return nil, err
 	}

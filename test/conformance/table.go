@@ -45,8 +45,11 @@ func Table(w io.Writer, columns []Column) error {
 
 func (r *Result) cell() string {
 	verdict := "pass"
-	if !r.Passed() {
+	switch {
+	case !r.Passed():
 		verdict = "FAIL"
+	case r.Note() != "":
+		verdict = "pass*"
 	}
 	return fmt.Sprintf("%s %d/%d/%d", verdict, r.OK, r.NotOK, r.Skip)
 }
@@ -67,15 +70,26 @@ func Behind(w io.Writer, ours Column, peers []Column) (n int, err error) {
 	return n, nil
 }
 
+// shorten writes a list, which may be long, in one line.
+func shorten(list []string) string {
+	const shown = 3
+	if len(list) <= shown {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:shown], ", "), len(list)-shown)
+}
+
 // Explain prints why programs did not pass, and what they left.
 func Explain(w io.Writer, c Column) error {
 	for _, r := range c.Results {
 		var notes []string
-		if why := r.Why(); why != "" {
-			notes = append(notes, why)
+		for _, note := range []string{r.Why(), r.Note()} {
+			if note != "" {
+				notes = append(notes, note)
+			}
 		}
 		if len(r.Leftovers) > 0 {
-			notes = append(notes, "left: "+strings.Join(r.Leftovers, ", "))
+			notes = append(notes, "left: "+shorten(r.Leftovers))
 		}
 		if len(notes) == 0 {
 			continue

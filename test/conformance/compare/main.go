@@ -108,6 +108,11 @@ func (o *options) choose(ctx context.Context) ([]conformance.Runtime, error) {
 			chosen = append(chosen, rt)
 		}
 	}
+	for _, rt := range chosen {
+		if _, err := os.Stat(rt.Path); err != nil {
+			return nil, fmt.Errorf("find %s: %w: make build", rt.Name, err)
+		}
+	}
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("choose runtimes: none matches %s", o.runtimes)
 	}
@@ -125,7 +130,7 @@ func (o *options) report(w io.Writer, columns []conformance.Column) error {
 			return err
 		}
 	}
-	fmt.Fprintln(w, "\nEach program's verdict, and its tests passed/failed/skipped:")
+	fmt.Fprintln(w, "\nEach program's verdict, and its tests passed/failed/skipped (*: it complains without a test that fails):")
 	if err := conformance.Table(w, columns); err != nil {
 		return err
 	}
