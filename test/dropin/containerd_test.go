@@ -107,29 +107,29 @@ func inTask(script, want string, flags ...string) func(*testing.T, *engine) {
 
 func containerdCases() []testCase {
 	return []testCase{
-		{"output and exit code", false, func(t *testing.T, e *engine) {
+		{"output and exit code", core, func(t *testing.T, e *engine) {
 			id, r := e.task(t, []string{"--rm"}, "sh", "-c", "echo out; echo err >&2; exit 7")
 			expect(t, r, 7, "out")
 			failsWith(t, r, 7, "(?m)^err$")
 			e.clean(t, id)
 		}},
-		{"environment", false, inTask("echo $A; pwd; id -u; ls /proc/self/fd | tr '\\n' ' '; grep -E '^Sig(Ign|Blk)' /proc/self/status",
+		{"environment", core, inTask("echo $A; pwd; id -u; ls /proc/self/fd | tr '\\n' ' '; grep -E '^Sig(Ign|Blk)' /proc/self/status",
 			"b\n/tmp\n0\n0 1 2 3 "+noSignals, "--env", "A=b", "--cwd", "/tmp")},
-		{"terminal", false, func(t *testing.T, e *engine) {
+		{"terminal", core, func(t *testing.T, e *engine) {
 			r := e.onTerminal(t, "run", "--rm", "-t", "--cgroup", e.parent+"/tty", imageName, "tty", "sh", "-c", "tty; test -t 0 -a -t 1 -a -t 2 && echo terminal; exit 6")
 			expect(t, r, 6, `(?:\^@)?/dev/pts/0\r*\nterminal`)
 		}},
-		{"exec", false, testTaskExec},
-		{"pause and kill", false, testTaskLife},
-		{"memory and statistics", false, testTaskMemory},
-		{"privileged", false, inTask("mount -t tmpfs x /tmp && echo mounted; grep Seccomp: /proc/self/status", "mounted\nSeccomp:\t0", "--privileged")},
-		{"read-only root", false, inTask("touch /x; echo $?", "1", "--read-only")},
-		{"seccomp", false, inTask("grep Seccomp: /proc/self/status", "Seccomp:\t2", "--seccomp")},
-		{"capabilities", false, inTask("grep CapEff /proc/self/status", "CapEff:\t00000000aa0425db", "--cap-drop", "CAP_KILL", "--cap-add", "CAP_SYS_TIME")},
-		{"network of the host", false, func(t *testing.T, e *engine) {
+		{"exec", core, testTaskExec},
+		{"pause and kill", core, testTaskLife},
+		{"memory and statistics", core, testTaskMemory},
+		{"privileged", core, inTask("mount -t tmpfs x /tmp && echo mounted; grep Seccomp: /proc/self/status", "mounted\nSeccomp:\t0", "--privileged")},
+		{"read-only root", core, inTask("touch /x; echo $?", "1", "--read-only")},
+		{"seccomp", core, inTask("grep Seccomp: /proc/self/status", "Seccomp:\t2", "--seccomp")},
+		{"capabilities", core, inTask("grep CapEff /proc/self/status", "CapEff:\t00000000aa0425db", "--cap-drop", "CAP_KILL", "--cap-add", "CAP_SYS_TIME")},
+		{"network of the host", core, func(t *testing.T, e *engine) {
 			inTask("readlink /proc/self/ns/net", regexp.QuoteMeta(namespaceOf(t, "net")), "--net-host")(t, e)
 		}},
-		{"namespace by path", false, func(t *testing.T, e *engine) {
+		{"namespace by path", core, func(t *testing.T, e *engine) {
 			pid := e.status(t, e.background(t, nil, "sleep", "1000"), "RUNNING")
 			want, err := os.Readlink("/proc/" + pid + "/ns/uts")
 			if err != nil {
@@ -137,25 +137,25 @@ func containerdCases() []testCase {
 			}
 			inTask("readlink /proc/self/ns/uts", regexp.QuoteMeta(want), "--with-ns", "uts:/proc/"+pid+"/ns/uts")(t, e)
 		}},
-		{"bind", false, func(t *testing.T, e *engine) {
+		{"bind", core, func(t *testing.T, e *engine) {
 			e.write(t, "bind/a", "from the host", 0o644)
 			inTask("cat /vol/a; touch /vol/b; echo $?", "from the host1",
 				"--mount", "type=bind,src="+e.path("bind")+",dst=/vol,options=rbind:ro")(t, e)
 		}},
-		{"user namespace", true, inTask("cat /proc/self/uid_map; id -u", `0 +300000 +3000\n0`,
+		{"user namespace", rare, inTask("cat /proc/self/uid_map; id -u", `0 +300000 +3000\n0`,
 			"--uidmap", "0:300000:3000", "--gidmap", "0:300000:3000", "--remap-labels=false")},
-		{"root of the host", true, func(t *testing.T, e *engine) {
+		{"root of the host", rare, func(t *testing.T, e *engine) {
 			e.untar(t, e.path("rootfs"))
 			r := e.try(t, "run", "--rm", "--cgroup", e.parent+"/rootfs", "--rootfs", e.path("rootfs"), "rootfs", "sh", "-c", "id -u")
 			expect(t, r, 0, "0")
 		}},
-		{"no pivot", true, inTask("id -u", "0", "--no-pivot")},
-		{"no such command", false, func(t *testing.T, e *engine) {
+		{"no pivot", rare, inTask("id -u", "0", "--no-pivot")},
+		{"no such command", core, func(t *testing.T, e *engine) {
 			id, r := e.task(t, []string{"--rm"}, "nope")
 			failsWith(t, r, 1, `nope.*(executable file not found|no such file)`)
 			e.clean(t, id)
 		}},
-		{"cycles", false, func(t *testing.T, e *engine) {
+		{"cycles", core, func(t *testing.T, e *engine) {
 			n := 3
 			if all() {
 				n = 100

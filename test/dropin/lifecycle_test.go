@@ -14,7 +14,7 @@ const onTerm = `trap 'echo bye; exit 5' TERM; trap 'echo usr1' USR1; echo up; wh
 
 func lifecycle() []testCase {
 	return []testCase{
-		{"detached with logs", false, func(t *testing.T, e *engine) {
+		{"detached with logs", core, func(t *testing.T, e *engine) {
 			id := e.start(t, nil, "sh", "-c", onTerm)
 			e.untilLog(t, id, "up")
 			e.must(t, "kill", "-s", "USR1", id)
@@ -27,7 +27,7 @@ func lifecycle() []testCase {
 			e.must(t, "start", id)
 			e.untilLog(t, id, "up\nusr1\nbye\nup")
 		}},
-		{"create, start, wait", false, func(t *testing.T, e *engine) {
+		{"create, start, wait", core, func(t *testing.T, e *engine) {
 			id := e.container(t, "create", nil, "sh", "-c", "echo ran; exit 4")
 			if got := e.inspect(t, id, ".State.Status"); got != "created" {
 				t.Errorf("status %s, want created", got)
@@ -36,7 +36,7 @@ func lifecycle() []testCase {
 			expect(t, e.try(t, "wait", id), 0, "4")
 			e.clean(t, id)
 		}},
-		{"stop by SIGKILL", false, func(t *testing.T, e *engine) {
+		{"stop by SIGKILL", core, func(t *testing.T, e *engine) {
 			id := e.start(t, nil, "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done")
 			e.untilLog(t, id, "up")
 			begin := time.Now()
@@ -46,7 +46,7 @@ func lifecycle() []testCase {
 			}
 			e.until(t, id, ".State.ExitCode", "137")
 		}},
-		{"restart", false, func(t *testing.T, e *engine) {
+		{"restart", core, func(t *testing.T, e *engine) {
 			id := e.start(t, nil, "sh", "-c", onTerm)
 			e.untilLog(t, id, "up")
 			before := pidOf(t, e, id)
@@ -56,8 +56,8 @@ func lifecycle() []testCase {
 				t.Errorf("pid %s after the restart, %s before", after, before)
 			}
 		}},
-		{"pause", false, testPause},
-		{"kill", false, func(t *testing.T, e *engine) {
+		{"pause", core, testPause},
+		{"kill", core, func(t *testing.T, e *engine) {
 			id := e.start(t, nil, "sleep", "1000")
 			e.must(t, "kill", id)
 			e.until(t, id, ".State.ExitCode", "137")
@@ -67,21 +67,21 @@ func lifecycle() []testCase {
 			}
 			e.clean(t, id)
 		}},
-		{"removed while it runs", false, func(t *testing.T, e *engine) {
+		{"removed while it runs", core, func(t *testing.T, e *engine) {
 			id := e.start(t, nil, "sh", "-c", "sleep 1000 & sleep 1000 & wait")
 			e.must(t, "exec", "-d", id, "sleep", "1000")
 			e.must(t, "rm", "-f", id)
 			e.clean(t, id)
 		}},
-		{"processes end with their init", false, func(t *testing.T, e *engine) {
+		{"processes end with their init", once, func(t *testing.T, e *engine) {
 			id := e.start(t, nil, "sh", "-c", "for i in 1 2 3; do setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' & done; read x < /dev/zero")
 			e.must(t, "kill", "-s", "KILL", id)
 			e.until(t, id, ".State.Running", "false")
 			e.clean(t, id)
 		}},
-		{"copy", false, testCopy},
-		{"cycles", false, testCycles},
-		{"several at once", false, testParallel},
+		{"copy", core, testCopy},
+		{"cycles", core, testCycles},
+		{"several at once", core, testParallel},
 	}
 }
 

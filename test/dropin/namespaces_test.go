@@ -49,7 +49,7 @@ func ofOther(kind, flag string, flags ...string) func(*testing.T, *engine) {
 
 func namespaces() []testCase {
 	return []testCase{
-		{"own namespaces", false, func(t *testing.T, e *engine) {
+		{"own namespaces", core, func(t *testing.T, e *engine) {
 			var script, host string
 			for _, kind := range []string{"ipc", "mnt", "net", "pid", "uts"} {
 				script += "readlink /proc/self/ns/" + kind + ";"
@@ -63,22 +63,22 @@ func namespaces() []testCase {
 				}
 			}
 		}},
-		{"pid of the host", false, ofHost("pid", "--pid=host")},
-		{"pid of a container", false, ofOther("pid", "--pid")},
-		{"ipc of the host", false, ofHost("ipc", "--ipc=host")},
-		{"ipc of a container", false, ofOther("ipc", "--ipc", "--ipc=shareable")},
-		{"network of the host", false, ofHost("net", "--network=host")},
-		{"network of a container", false, ofOther("net", "--network")},
-		{"uts of the host", false, ofHost("uts", "--uts=host")},
-		{"cgroup namespace of the host", false, ofHost("cgroup", "--cgroupns=host")},
-		{"own cgroup namespace", false, func(t *testing.T, e *engine) {
+		{"pid of the host", once, ofHost("pid", "--pid=host")},
+		{"pid of a container", core, ofOther("pid", "--pid")},
+		{"ipc of the host", once, ofHost("ipc", "--ipc=host")},
+		{"ipc of a container", once, ofOther("ipc", "--ipc", "--ipc=shareable")},
+		{"network of the host", once, ofHost("net", "--network=host")},
+		{"network of a container", core, ofOther("net", "--network")},
+		{"uts of the host", once, ofHost("uts", "--uts=host")},
+		{"cgroup namespace of the host", once, ofHost("cgroup", "--cgroupns=host")},
+		{"own cgroup namespace", once, func(t *testing.T, e *engine) {
 			r := e.run(t, "cut -d: -f 3 /proc/self/cgroup | sort -u; readlink /proc/self/ns/cgroup", "--cgroupns=private")
 			expect(t, r, 0, `/\ncgroup:\S+`)
 			if strings.Contains(r.out, namespaceOf(t, "cgroup")) {
 				t.Error("it is the host's")
 			}
 		}},
-		{"several of a container", true, func(t *testing.T, e *engine) {
+		{"several of a container", rare, func(t *testing.T, e *engine) {
 			other := e.start(t, []string{"--ipc=shareable"}, "sleep", "1000")
 			flag := "container:" + other
 			r := e.run(t, "ps | grep -c 'sleep 1000$'; readlink /proc/self/ns/net", "--pid", flag, "--ipc", flag, "--network", flag)
@@ -89,8 +89,8 @@ func namespaces() []testCase {
 
 func resources() []testCase {
 	return []testCase{
-		{"limits", false, testLimits},
-		{"cgroup parent", false, func(t *testing.T, e *engine) {
+		{"limits", core, testLimits},
+		{"cgroup parent", once, func(t *testing.T, e *engine) {
 			parent := e.parent + deepParent
 			id := e.start(t, []string{"--cgroup-parent", parent}, "sleep", "1000")
 			paths := cgroupsOf(t, e, id)
@@ -103,9 +103,9 @@ func resources() []testCase {
 				}
 			}
 		}},
-		{"out of memory", false, testOutOfMemory},
-		{"limits changed live", false, testUpdate},
-		{"statistics", false, func(t *testing.T, e *engine) {
+		{"out of memory", core, testOutOfMemory},
+		{"limits changed live", once, testUpdate},
+		{"statistics", core, func(t *testing.T, e *engine) {
 			id := e.start(t, []string{"--memory", "64m"}, "sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=8; sleep 1000")
 			err := poll(func() error {
 				format := "{{.MemUsage}} {{.PIDs}}"
@@ -130,12 +130,12 @@ func resources() []testCase {
 
 func mounts() []testCase {
 	return []testCase{
-		{"read-only root", false, in(`touch /new; echo $?; touch /dev/shm/x && echo yes`, "1\nyes", "--read-only")},
-		{"read-only root with tmpfs", false, in(`touch /new; echo $?; touch /work/x && echo yes`, "1\nyes", "--read-only", "--tmpfs", "/work")},
-		{"tmpfs", false, in(`stat -c %a /work; df -k /work | awk 'NR==2{print $2}'; grep ' /work ' /proc/mounts`,
+		{"read-only root", core, in(`touch /new; echo $?; touch /dev/shm/x && echo yes`, "1\nyes", "--read-only")},
+		{"read-only root with tmpfs", once, in(`touch /new; echo $?; touch /work/x && echo yes`, "1\nyes", "--read-only", "--tmpfs", "/work")},
+		{"tmpfs", once, in(`stat -c %a /work; df -k /work | awk 'NR==2{print $2}'; grep ' /work ' /proc/mounts`,
 			"700\n1024\ntmpfs /work tmpfs .*nosuid.*nodev.*", "--tmpfs", "/work:size=1m,mode=700")},
-		{"size of shm", false, in(`df -k /dev/shm | awk 'NR==2{print $2}'`, "8192", "--shm-size", "8m")},
-		{"bind", false, func(t *testing.T, e *engine) {
+		{"size of shm", once, in(`df -k /dev/shm | awk 'NR==2{print $2}'`, "8192", "--shm-size", "8m")},
+		{"bind", core, func(t *testing.T, e *engine) {
 			e.write(t, "bind/a", "from the host", 0o644)
 			dir := e.path("bind")
 			expect(t, e.run(t, "cat /vol/a; echo from inside > /vol/b", "-v", dir+":/vol"), 0, "from the host")
@@ -143,13 +143,13 @@ func mounts() []testCase {
 				t.Errorf("the host sees %q, %v", got, err)
 			}
 		}},
-		{"read-only bind", false, func(t *testing.T, e *engine) {
+		{"read-only bind", once, func(t *testing.T, e *engine) {
 			file := e.write(t, "file", "content", 0o644)
 			expect(t, e.run(t, "cat /etc/f; echo x > /etc/f; echo $?", "-v", file+":/etc/f:ro"), 0, "content1")
 		}},
-		{"propagation to the container", false, testSlave},
-		{"propagation to the host", true, testShared},
-		{"volume", true, func(t *testing.T, e *engine) {
+		{"propagation to the container", core, testSlave},
+		{"propagation to the host", rare, testShared},
+		{"volume", rare, func(t *testing.T, e *engine) {
 			name := e.newName(t)
 			expect(t, e.run(t, "cat /etc/passwd | wc -l; echo kept > /etc/kept", "-v", name+":/etc"), 0, "2")
 			expect(t, e.run(t, "cat /v/kept", "-v", name+":/v:ro"), 0, "kept")

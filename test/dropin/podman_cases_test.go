@@ -13,18 +13,18 @@ import (
 
 func podmanOnly() []testCase {
 	return []testCase{
-		{"own user namespace", false, in(`cat /proc/self/uid_map /proc/self/gid_map; id -u; touch /x; stat -c %u /x; grep -c ^Cap /proc/self/status`,
+		{"own user namespace", core, in(`cat /proc/self/uid_map /proc/self/gid_map; id -u; touch /x; stat -c %u /x; grep -c ^Cap /proc/self/status`,
 			`0 +300000 +3000\n +0 +400000 +3000\n0\n0\n5`, "--uidmap", "0:300000:3000", "--gidmap", "0:400000:3000")},
-		{"exec in a user namespace", true, func(t *testing.T, e *engine) {
+		{"exec in a user namespace", rare, func(t *testing.T, e *engine) {
 			id := e.start(t, []string{"--uidmap", "0:300000:3000"}, "sleep", "1000")
 			expect(t, e.try(t, "exec", "-u", "bob", id, "sh", "-c", "id -u; cat /proc/self/uid_map"), 0, `1000\n +0 +300000 +3000`)
 			expect(t, e.onTerminal(t, "exec", "-t", id, "sh", "-c", "tty; exit 3"), 3, `(?:\^@)?/dev/pts/\d+\s*`)
 			want := regexp.QuoteMeta(e.must(t, "exec", id, "readlink", "/proc/self/ns/user"))
 			expect(t, e.run(t, "readlink /proc/self/ns/user", "--userns", "container:"+id), 0, want)
 		}},
-		{"pod", false, testPod},
-		{"hooks", false, testHooks},
-		{"health check", false, func(t *testing.T, e *engine) {
+		{"pod", core, testPod},
+		{"hooks", core, testHooks},
+		{"health check", core, func(t *testing.T, e *engine) {
 			id := e.start(t, []string{"--health-cmd", "test -e /root/ok", "--health-interval", "disable"}, "sleep", "1000")
 			if r := e.try(t, "healthcheck", "run", id); r.code != 1 {
 				t.Errorf("not healthy yet: %v", r)
@@ -34,13 +34,13 @@ func podmanOnly() []testCase {
 				t.Errorf("healthy: %v", r)
 			}
 		}},
-		{"preserved descriptors", false, testPreserved},
-		{"umask", true, in("umask", "0077", "--umask", "0077")},
-		{"personality", true, func(t *testing.T, e *engine) {
+		{"preserved descriptors", core, testPreserved},
+		{"umask", rare, in("umask", "0077", "--umask", "0077")},
+		{"personality", rare, func(t *testing.T, e *engine) {
 			peerLacks(t, "runc knows it from 1.2 on")
 			in("uname -m", "i[36]86", "--personality", "LINUX32")(t, e)
 		}},
-		{"root of the host", true, func(t *testing.T, e *engine) {
+		{"root of the host", rare, func(t *testing.T, e *engine) {
 			root := e.path("rootfs")
 			e.untar(t, root)
 			r := e.try(t, "run", "--rm", "--rootfs", root, "sh", "-c", "id -u; echo x > /root/file")
@@ -49,20 +49,20 @@ func podmanOnly() []testCase {
 				t.Error(err)
 			}
 		}},
-		{"unmasked", true, in(`grep -c ' /proc/sys ' /proc/mounts; true`, "0", "--security-opt", "unmask=ALL")},
-		{"systemd mode", true, in(`grep -c ' /run tmpfs' /proc/mounts; test -d /sys/fs/cgroup/systemd -o -e /sys/fs/cgroup/cgroup.procs && echo yes`, "1\nyes", "--systemd=always")},
-		{"a copy of a bind", true, func(t *testing.T, e *engine) {
+		{"unmasked", rare, in(`grep -c ' /proc/sys ' /proc/mounts; true`, "0", "--security-opt", "unmask=ALL")},
+		{"systemd mode", rare, in(`grep -c ' /run tmpfs' /proc/mounts; test -d /sys/fs/cgroup/systemd -o -e /sys/fs/cgroup/cgroup.procs && echo yes`, "1\nyes", "--systemd=always")},
+		{"a copy of a bind", rare, func(t *testing.T, e *engine) {
 			e.write(t, "lower/a", "old", 0o644)
 			expect(t, e.run(t, "cat /v/a; echo new > /v/a; cat /v/a", "-v", e.path("lower")+":/v:O"), 0, "oldnew")
 			if got, err := os.ReadFile(e.path("lower/a")); err != nil || string(got) != "old" {
 				t.Errorf("the host has %q, %v", got, err)
 			}
 		}},
-		{"terminal session", true, testSession},
-		{"image mount", true, in("test -e /i/bin/busybox && echo there", "there", "--mount", "type=image,source="+imageName+",destination=/i")},
-		{"read-only tmpfs", true, in("touch /tmp/a /run/b /dev/shm/c && echo ok", "ok", "--read-only")},
-		{"user namespace kept for a name", true, in("id -u; cat /proc/self/uid_map | wc -l", "0\n1", "--userns", "host")},
-		{"checkpoint and restore", true, testCheckpoint},
+		{"terminal session", rare, testSession},
+		{"image mount", rare, in("test -e /i/bin/busybox && echo there", "there", "--mount", "type=image,source="+imageName+",destination=/i")},
+		{"read-only tmpfs", rare, in("touch /tmp/a /run/b /dev/shm/c && echo ok", "ok", "--read-only")},
+		{"user namespace kept for a name", rare, in("id -u; cat /proc/self/uid_map | wc -l", "0\n1", "--userns", "host")},
+		{"checkpoint and restore", rare, testCheckpoint},
 	}
 }
 
@@ -74,9 +74,9 @@ func TestPodmanVFS(t *testing.T) {
 	t.Parallel()
 	e := podmanEngine(t, "vfs")
 	runCases(t, e, []testCase{
-		{"output and exit code", false, basics()[0].test},
-		{"own user namespace", false, podmanOnly()[0].test},
-		{"exec", false, testExec},
+		{"output and exit code", core, basics()[0].test},
+		{"own user namespace", core, podmanOnly()[0].test},
+		{"exec", core, testExec},
 	})
 }
 
@@ -132,12 +132,11 @@ func TestPodmanNetwork(t *testing.T) {
 func testPod(t *testing.T, e *engine) {
 	pod := e.newName(t)
 	e.must(t, "pod", "create", "--name", pod, "--infra-image", imageName, "--infra-command", "/bin/sleep 1000",
-		"--network", "none", "--cgroup-parent", e.parent, "--hostname", "inpod")
+		"--network", "none", "--cgroup-parent", e.parent+podParent, "--hostname", "inpod")
 	t.Cleanup(func() { e.mustAfter(t, "pod", "rm", "-f", "-t", "0", pod) })
 	inPod := func(args ...string) result {
 		t.Helper()
-		// The pod says the cgroup.
-		all := append(append([]string{}, e.command...), "run", "--pod", pod, "--cgroup-parent", e.parent)
+		all := append(append([]string{}, e.command...), "run", "--pod", pod) // it says the cgroup
 		return e.plain(t, append(all, args...)...)
 	}
 	a := inPod("-d", imageName, "sleep", "1000")
