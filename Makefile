@@ -58,6 +58,10 @@ test: test-deps build cross ## install what the tests need, then run all of them
 test-vm: build ## the tests that need a kernel, on Linux 6.1 with cgroup v2 alone, emulated (as root; some minutes)
 	test/vm/test.sh '$(BERTH_TEST_CACHE)/vm'
 
+.PHONY: dropin
+dropin: test-deps build ## podman, docker and containerd with berth-oci, also what is rare or slow (as root; minutes)
+	BERTH_TEST_ROOT=1 BERTH_DROPIN_ALL=1 BERTH_TEST_BIN='$(CURDIR)/bin' $(GO) test -count=1 -timeout 60m -v ./test/dropin
+
 .PHONY: test-deps
 test-deps: ## install the Debian packages of .ci/packages that are missing
 	@missing=$$(for p in $(TEST_PACKAGES); do \
