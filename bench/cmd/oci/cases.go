@@ -153,6 +153,15 @@ func (b *bench) exec(ctx context.Context) (err error) {
 // sleeperID is the container in which exec is measured.
 const sleeperID = "sleeper"
 
+// withSleeper has a container run while f does.
+func (b *bench) withSleeper(r *ociRuntime, f func() error) (err error) {
+	if err := b.sleeper(r); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.endSleeper(r)) }()
+	return f()
+}
+
 func (b *bench) sleeper(r *ociRuntime) error {
 	_, err := b.output(r.command("run", "--detach", "--bundle", filepath.Join(r.bundles, bundleSleep), sleeperID))
 	return err

@@ -24,27 +24,30 @@ func (b *bench) perCommand(title string, number func(cmd *exec.Cmd) (string, err
 	fmt.Printf("\n## %s\n\n| | run | exec |\n|---|---|---|\n", title)
 	for _, r := range b.runtimes {
 		cells := []string{r.name}
-		if err := b.sleeper(r); err != nil {
-			fmt.Printf("| %s | %s | |\n", r.name, table.Cell(err.Error()))
-			continue
-		}
-		for _, name := range counted {
-			cmd := r.command("run", "--bundle", filepath.Join(r.bundles, bundleTrue), "counted")
-			if name == "exec" {
-				cmd = r.command("exec", sleeperID, "/bin/true")
+		err := b.withSleeper(r, func() error {
+			for _, name := range counted {
+				cell, err := number(b.counted(r, name))
+				if err != nil {
+					cell = table.Cell(err.Error())
+				}
+				cells = append(cells, cell)
 			}
-			cell, err := number(cmd)
-			if err != nil {
-				cell = table.Cell(err.Error())
-			}
-			cells = append(cells, cell)
+			return nil
+		})
+		if err != nil {
+			cells = []string{r.name, table.Cell(err.Error()), ""}
 		}
 		fmt.Printf("| %s |\n", strings.Join(cells, " | "))
-		if err := b.endSleeper(r); err != nil {
-			return err
-		}
 	}
 	return nil
+}
+
+// counted is one of the commands of that name, where the sleeper runs.
+func (b *bench) counted(r *ociRuntime, name string) *exec.Cmd {
+	if name == "exec" {
+		return r.command("exec", sleeperID, "/bin/true")
+	}
+	return r.command("run", "--bundle", filepath.Join(r.bundles, bundleTrue), "counted")
 }
 
 // calls counts the system calls of a command and of everything it sets in motion.

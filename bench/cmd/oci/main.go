@@ -3,7 +3,7 @@
 //
 // Level: L5.
 // Owns: the cases; the bundle; the kernel's floor.
-// May import: bench/measure, bench/peer, bench/table, ociruntime/cgroups, ociruntime/program, internal/linux, moby/profiles/seccomp.
+// May import: bench/measure, bench/peer, bench/table, bench/timeline, ociruntime/cgroups, ociruntime/program, internal/linux, moby/profiles/seccomp.
 // Must not know: how berth works inside.
 //
 // The cases of a table alternate, so that a busy minute hits all of them. Nothing
@@ -31,7 +31,7 @@ func main() {
 	var o options
 	bin := flag.String("bin", "bin", "directory of berth-oci")
 	flag.IntVar(&o.runs, "n", 40, "runs of each case, alternating")
-	only := flag.String("only", ".", "tables to make, a pattern: start, run, cycle, exec, userns, calls, memory, limit")
+	only := flag.String("only", ".", "tables to make, a pattern: start, run, cycle, exec, userns, calls, memory, limit, timeline")
 	flag.Func("runtime", "NAME=PROGRAM: a further runtime", func(s string) error {
 		name, program, ok := strings.Cut(s, "=")
 		if !ok {
@@ -128,6 +128,7 @@ func (b *bench) all(ctx context.Context) error {
 		{"calls", b.calls},
 		{"memory", b.memory},
 		{"limit", b.limit},
+		{"timeline", b.timeline},
 	} {
 		if !b.only.MatchString(part.name) {
 			continue

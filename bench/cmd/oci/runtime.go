@@ -123,17 +123,21 @@ func (b *bench) output(cmd *exec.Cmd) (out []byte, err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	cmd.Stdout, cmd.Stderr = f, f
-	run := func() { err = cmd.Run() }
-	if b.view.Thread == nil {
-		run()
-	} else {
-		b.view.Thread.Do(run)
-	}
+	err = b.inView(cmd.Run)
 	out, rerr := os.ReadFile(f.Name())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(string(out)))
 	}
 	return out, rerr
+}
+
+// inView runs f where the runtimes are started.
+func (b *bench) inView(f func() error) (err error) {
+	if b.view.Thread == nil {
+		return f()
+	}
+	b.view.Thread.Do(func() { err = f() })
+	return err
 }
 
 // layout is what the runtimes see of the cgroup hierarchies.
