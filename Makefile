@@ -1,6 +1,7 @@
 # berth: make alone builds, checks and runs the unit tests; make help lists the rest.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 PREFIX  ?= /usr/local
 GO      ?= go
 
@@ -8,7 +9,7 @@ GO      ?= go
 export CGO_ENABLED = 0
 # Not from git: the version below says it, and a checkout of another owner works.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
-GOBUILD = $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+GOBUILD = $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 GOARCH := $(shell $(GO) env GOARCH)
 TOOLBOX = image/toolbox/embed/$(GOARCH)/toolbox.tar
 
@@ -29,7 +30,7 @@ TEST_PACKAGES = $(shell sed -e 's/\#.*//' .ci/packages)
 all: build lint-light unit ## build, check, unit tests (what make alone does)
 
 .PHONY: build
-build: toolbox ## build bin/berth and bin/berthd
+build: toolbox ## build bin/berth, bin/berthd and bin/berth-oci
 	@mkdir -p bin
 	$(GOBUILD) -o bin/ ./cmd/...
 

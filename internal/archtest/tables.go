@@ -20,6 +20,7 @@ func rooms() []room {
 		{"cli", 5, "L4"},
 		{"api/docker", 5, "L4"},
 		{"api/cri", 5, "L4"},
+		{"api/runc", 5, "L4"},
 		{"build", 5, "L4"},
 		{"engine", 4, "L3"},
 		{"image", 3, "L2"},
@@ -66,6 +67,12 @@ func bans() []ban {
 	for _, to := range []string{"image", "network", "volume", "registry", "content", "layer", "snapshot", "ociruntime"} {
 		all = append(all, ban{"api/docker", to, "a handler calls one verb of the engine, through an interface of its own"})
 	}
+	for _, to := range []string{
+		"engine", "image", "container", "network", "volume", "events", "spec", "registry", "content", "layer", "snapshot",
+		"ociruntime/lifecycle", "ociruntime/program",
+	} {
+		all = append(all, ban{"api/runc", to, "a short process without a daemon: everything is asked of ociruntime/standalone"})
+	}
 	return all
 }
 
@@ -101,7 +108,7 @@ func libraries() []library {
 		{"github.com/moby/sys/user", "internal/linux ociruntime spec container engine", true, "passwd and group files"},
 		{"github.com/moby/term", "cli api/docker", true, "escape keys: the client's and those of attach"},
 		{"github.com/cyphar/filepath-securejoin", "internal/linux", false, "safe paths are internal/linux's"},
-		{"github.com/docker/go-units", "cli api/docker engine container", true, "sizes and times as docker writes them"},
+		{"github.com/docker/go-units", "cli api/docker api/runc engine container", true, "sizes and times as docker writes them"},
 		{"github.com/spf13/pflag", "cli cmd", true, "flags of the commands"},
 		{"github.com/spf13/cobra", "cli cmd", false, "help and completion only"},
 		{"golang.org/x/term", "cli cmd internal ociruntime/console", true, "terminals"},
