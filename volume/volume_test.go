@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"berth/internal/copytree"
+
 	"github.com/containerd/errdefs"
 )
 
@@ -75,7 +77,7 @@ func TestFill(t *testing.T) {
 			return err
 		}
 		defer from.Close()
-		return CopyTree(t.Context(), from, dir)
+		return copytree.Copy(t.Context(), from, dir)
 	}
 	data, err := s.Ensure("vol", true, fill)
 	if err != nil {

@@ -20,10 +20,10 @@ import (
 
 	"berth/container"
 	"berth/container/rootfs"
+	"berth/internal/copytree"
 	"berth/internal/linux"
 	"berth/ociruntime/lifecycle"
 	"berth/spec"
-	"berth/volume"
 
 	"github.com/moby/moby/api/types/mount"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -207,5 +207,5 @@ func CopyTo(ctx context.Context, dir *os.File, o linux.Overlay, path string) err
 		return err
 	}
 	defer from.Close()
-	return volume.CopyTree(ctx, from, dir)
+	return copytree.Copy(ctx, from, dir)
 }

@@ -245,3 +245,33 @@ func attachOverlay(o Overlay) (*os.File, error) {
 	defer func() { _ = place.Close() }() // the opened root keeps the mount
 	return OpenAt(place, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 }
+
+// NewMount makes a file system that lies nowhere but in memory, with options
+// "key=value" and mount attributes, and returns the file of its root directory. The
+// mount is detached: it is gone with the last file open in it.
+func NewMount(fstype string, options []string, attrs uint64) (*os.File, error) {
+	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a %s: %w", fstype, os.NewSyscallError("fsopen", err))
+	}
+	defer func() { _ = unix.Close(fs) }() // the mount keeps it
+	for _, o := range options {
+		key, value, isString := strings.Cut(o, "=")
+		if isString {
+			err = unix.FsconfigSetString(fs, key, value)
+		} else {
+			err = unix.FsconfigSetFlag(fs, key)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make a %s with option %s: %w", fstype, o, os.NewSyscallError("fsconfig", err))
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return nil, fmt.Errorf("make a %s with options %s: %w", fstype, strings.Join(options, ","), os.NewSyscallError("fsconfig create", err))
+	}
+	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, int(attrs))
+	if err != nil {
+		return nil, os.NewSyscallError("fsmount "+fstype, err)
+	}
+	return os.NewFile(uintptr(mnt), fstype), nil
+}

@@ -91,6 +91,9 @@ func (r *Runtime) input(a Args) (plan.Input, error) {
 	if joined := plan.Joined(a.Spec); len(joined) > 0 {
 		return in, fmt.Errorf("namespace %s by path %s is not supported: only new namespaces are", joined[0].Type, joined[0].Path)
 	}
+	if filled := plan.CopyUps(a.Spec); len(filled) > 0 {
+		return in, fmt.Errorf("tmpfs %s with option tmpcopyup is not supported: fill it from the container", filled[0].Destination)
+	}
 	if s := a.Spec.Linux.Seccomp; s != nil {
 		f, err := r.filters.Compile(s, runtime.GOARCH)
 		if err != nil {

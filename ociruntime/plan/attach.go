@@ -28,6 +28,9 @@ func (p *planner) attachMounts() {
 			p.dirInDev("pts")
 			p.dirInDev("shm")
 			p.dirInDev("mqueue")
+		case copyUpMount:
+			p.Move(m.fd, p.target(m, true))
+			p.propagate(m.fd, m.opt.Propagations)
 		case bindMount:
 			p.Move(m.fd, p.target(m, !p.in.NotDir[m.Source]))
 		case newMount:

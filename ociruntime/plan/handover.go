@@ -71,12 +71,14 @@ func (p *planner) preserveFiles() {
 
 // firstPreserved is where the files for the command are at the start.
 func (p *planner) firstPreserved() int {
-	n := FDFirstJoin + len(p.in.Joins) + len(Joined(p.in.Spec))
 	if p.exec {
-		n = p.execInit() + 1
+		return p.execInit() + 1
 	}
-	return n
+	return p.firstCopyUp() + len(CopyUps(p.in.Spec))
 }
+
+// firstCopyUp is where the files of CopyUps are at the start.
+func (p *planner) firstCopyUp() int { return FDFirstJoin + len(p.in.Joins) + len(Joined(p.in.Spec)) }
 
 // waitForStart holds the init until it is told to run the command. By then it
 // has let go of all that it needs no more. Nothing but execve and what a filter

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"berth/internal/linux"
@@ -20,6 +21,7 @@ const (
 	bindMount                    // a copy of a host mount that the keeper makes
 	devMount                     // the container's /dev, made by the keeper
 	cgroupMount                  // the container's cgroup directories
+	copyUpMount                  // a tmpfs that was filled before, see CopyUps
 	remount                      // a change of what is mounted there by then
 )
 
@@ -45,7 +47,7 @@ func (m *mount) attrs() uint64 {
 // lateReadonly says whether the mount becomes read-only at the end only: other
 // mounts may need places in it that are not there yet.
 func (m *mount) lateReadonly() bool {
-	fresh := m.kind == devMount || m.kind == newMount && m.Type == "tmpfs"
+	fresh := m.kind == devMount || m.kind == copyUpMount || m.kind == newMount && m.Type == "tmpfs"
 	return fresh && (m.opt.Attr.Set|m.opt.RecAttr.Set)&linux.MountAttrRdonly != 0
 }
 
@@ -89,6 +91,8 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 		m.kind = cgroupMount
 	case m.Type == "tmpfs" && m.Destination == "/dev":
 		m.kind = devMount
+	case m.Type == "tmpfs" && m.opt.CopyUp:
+		m.kind = copyUpMount
 	case m.Type == "":
 		return nil, fmt.Errorf("mount %s has no type, and is no bind", m.Destination)
 	}
@@ -102,9 +106,47 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 		}
 		return m, nil
 	}
+	if m.kind == copyUpMount {
+		m.fd = program.Flags(uint64(p.firstCopyUp()+p.copyUps), "#"+m.Destination)
+		p.copyUps++
+		return m, nil
+	}
 	m.slot = p.Slot("mount-" + m.Destination)
 	m.fd = m.slot.Value()
 	return m, nil
+}
+
+// CopyUp is a tmpfs that begins with what the root file system has at its
+// place. No system call copies a directory, so it is made and filled before the
+// program starts.
+type CopyUp struct {
+	Destination string
+	// Data are the options of the tmpfs, Attrs the attributes of its mount.
+	Data  []string
+	Attrs uint64
+	// Below are the mounts that come before it.
+	Below []specs.Mount
+}
+
+// CopyUps lists the spec's. Their files are open after those of Joined, in this order.
+func CopyUps(s *specs.Spec) []CopyUp {
+	var all []CopyUp
+	for i, sm := range s.Mounts {
+		if sm.Type != "tmpfs" || !slices.Contains(sm.Options, "tmpcopyup") {
+			continue
+		}
+		m := &mount{Mount: sm, kind: copyUpMount, opt: mountoption.Parse(sm.Options)}
+		m.Destination = path.Clean("/" + sm.Destination)
+		if m.opt.Bind || m.opt.Remount || m.Destination == "/dev" {
+			continue
+		}
+		label := ""
+		if s.Linux != nil {
+			label = s.Linux.MountLabel
+		}
+		all = append(all, CopyUp{Destination: m.Destination, Data: m.data(label), Attrs: m.attrs(), Below: s.Mounts[:i]})
+	}
+	return all
 }
 
 // checkIDMap sees to it that a map of ids is known if one is asked for.

@@ -35,6 +35,12 @@ func TestMountGolden(t *testing.T) {
 			in.Spec.Mounts[1] = specs.Mount{Destination: "/dev", Type: "bind", Source: "/dev", Options: []string{"rbind"}}
 			in.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229}, {Path: "/opt/fuse", Type: "c", Major: 10, Minor: 229}}
 		},
+		"copy-up": func(in *Input) {
+			in.Handover = &Handover{Preserve: 1}
+			in.Spec.Mounts = append(in.Spec.Mounts,
+				specs.Mount{Destination: "/run", Type: "tmpfs", Options: []string{"tmpcopyup", "ro", "nosuid"}},
+				specs.Mount{Destination: "/var/tmp", Type: "tmpfs", Options: []string{"tmpcopyup", "mode=700", "shared"}})
+		},
 		"attributes": func(in *Input) {
 			setAttributes(in)
 			without(in.Spec, specs.UserNamespace)

@@ -214,6 +214,7 @@ type planner struct {
 	shared           int            // how many shared files have a number
 	word             program.Buffer // where eventfds are read to
 	one              program.Arg    // what is written to them
+	copyUps          int            // how many of CopyUps have a mount
 	labels           attribute.Labels
 	idspaces         map[string]program.Slot // user namespaces made for maps of mounts
 }

@@ -13,6 +13,7 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/bundle"
 	"berth/ociruntime/cgroups"
+	"berth/ociruntime/copyup"
 	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
@@ -160,7 +161,7 @@ func (m *making) limit(ctx context.Context) error {
 }
 
 // open opens the files that the builder and the init start with.
-func (m *making) open(context.Context) (err error) {
+func (m *making) open(ctx context.Context) (err error) {
 	f := &m.files
 	m.undo.Add(func() error { f.close(); return nil })
 	f.standard(m.spec.Process.Terminal)
@@ -192,6 +193,11 @@ func (m *making) open(context.Context) (err error) {
 		return err
 	}
 	f.add(joined)
+	filled, err := copyup.Open(ctx, m.spec)
+	if err != nil {
+		return err
+	}
+	f.add(filled)
 	return f.preserve(m.args.PreserveFDs)
 }
 

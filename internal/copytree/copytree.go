@@ -1,4 +1,11 @@
-package volume
+// Package copytree copies what is in a directory into another: the first content
+// of a volume, or of a tmpfs over a directory of an image.
+//
+// Level: L0.
+// Owns: what of a file is copied.
+// May import: internal/linux.
+// Must not know: what the directories are for.
+package copytree
 
 import (
 	"context"
@@ -15,11 +22,11 @@ import (
 // maxDepth bounds the recursion: a path in a container has at most 4,096 bytes.
 const maxDepth = 2048
 
-// CopyTree copies what is in the directory from, and its own owner, mode and
+// Copy copies what is in the directory from, and its own owner, mode and
 // time, into the empty directory to. Both may be under foreign control: every
 // name is opened in its directory and no symbolic link is followed. Hard links
 // become files of their own; devices and sockets are left out.
-func CopyTree(ctx context.Context, from, to *os.File) error { return copyDir(ctx, from, to, 0) }
+func Copy(ctx context.Context, from, to *os.File) error { return copyDir(ctx, from, to, 0) }
 
 func copyDir(ctx context.Context, from, to *os.File, depth int) error {
 	if depth > maxDepth {

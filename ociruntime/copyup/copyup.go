@@ -1,0 +1,146 @@
+// Package copyup makes the tmpfs mounts of a spec that begin with what the root
+// file system has at their place (option tmpcopyup).
+//
+// Level: R.
+// Owns: which directory a tmpfs is filled from.
+// May import: ociruntime/plan, internal/copytree, internal/linux.
+// Must not know: how a program is started.
+package copyup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"berth/internal/copytree"
+	"berth/internal/linux"
+	"berth/ociruntime/plan"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Open makes and fills the spec's, in plan's order. The mounts are detached and
+// gone with the files. Nothing runs in the container yet, so what is copied
+// stands still, unless another container shares it.
+func Open(ctx context.Context, s *specs.Spec) (files []*os.File, err error) {
+	defer func() {
+		if err != nil {
+			for _, f := range files {
+				_ = f.Close() // nothing was written
+			}
+			files = nil
+		}
+	}()
+	for _, c := range plan.CopyUps(s) {
+		f, err := one(ctx, s, c)
+		if err != nil {
+			return files, fmt.Errorf("fill the tmpfs at %s: %w", c.Destination, err)
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func one(ctx context.Context, s *specs.Spec, c plan.CopyUp) (_ *os.File, err error) {
+	mnt, err := linux.NewMount("tmpfs", append([]string{"source=tmpfs"}, hostIDs(s, c.Data)...), c.Attrs)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = mnt.Close() // the first error counts
+		}
+	}()
+	source, err := openSource(s, c)
+	if err != nil || source == nil {
+		return mnt, err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	to, err := linux.OpenAt(mnt, ".", syscall.O_RDONLY|syscall.O_DIRECTORY)
+	if err != nil {
+		return mnt, err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	own, err := linux.StatAt(to, "")
+	if err != nil {
+		return mnt, err
+	}
+	if err := copytree.Copy(ctx, source, to); err != nil {
+		return mnt, err
+	}
+	for _, o := range c.Data {
+		if strings.HasPrefix(o, "mode=") {
+			return mnt, linux.Chmod(to, own.Mode) // what was asked for, not the image's
+		}
+	}
+	return mnt, nil
+}
+
+// openSource opens the directory to copy; nil if there is none.
+func openSource(s *specs.Spec, c plan.CopyUp) (*os.File, error) {
+	root, rest, ok := origin(s, c)
+	if !ok {
+		return nil, nil
+	}
+	dir, err := linux.OpenPath(root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	source, err := linux.OpenInRoot(dir, rest, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return source, err
+}
+
+// origin is where the content is: in the root file system or, if an earlier
+// mount covers the place, in the source of that bind. A new file system has none.
+func origin(s *specs.Spec, c plan.CopyUp) (root, rest string, ok bool) {
+	if s.Root == nil {
+		return "", "", false
+	}
+	root, rest = s.Root.Path, c.Destination
+	covered := -1
+	for _, m := range c.Below {
+		at := path.Clean("/" + m.Destination)
+		below, inside := strings.CutPrefix(c.Destination, at)
+		if !inside || below != "" && below[0] != '/' || len(at) < covered {
+			continue
+		}
+		covered = len(at)
+		root, rest = "", ""
+		for _, o := range m.Options {
+			if o == "bind" || o == "rbind" {
+				root, rest = m.Source, "/"+below
+			}
+		}
+	}
+	return root, rest, root != ""
+}
+
+// hostIDs turns the ids in options, which are the container's, into the host's.
+// Without any the directory belongs to the container's root.
+func hostIDs(s *specs.Spec, options []string) []string {
+	if s.Linux == nil {
+		return options
+	}
+	ids := []string{
+		fmt.Sprintf("uid=%d", plan.HostID(s.Linux.UIDMappings, 0)),
+		fmt.Sprintf("gid=%d", plan.HostID(s.Linux.GIDMappings, 0)),
+	}
+	for _, o := range options {
+		var id uint32
+		if _, err := fmt.Sscanf(o, "uid=%d", &id); err == nil {
+			o = fmt.Sprintf("uid=%d", plan.HostID(s.Linux.UIDMappings, id))
+		} else if _, err := fmt.Sscanf(o, "gid=%d", &id); err == nil {
+			o = fmt.Sprintf("gid=%d", plan.HostID(s.Linux.GIDMappings, id))
+		}
+		ids = append(ids, o)
+	}
+	return ids
+}
