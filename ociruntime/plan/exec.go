@@ -40,6 +40,14 @@ func BuildExec(in Input) (*program.Program, error) {
 	if p.has(specs.TimeNamespace) {
 		born, text = born|linux.CloneNewtime, text+"|CLONE_NEWTIME"
 	}
+	if in.Rootless {
+		// Only the user namespace gives the privilege to enter the others, so that
+		// all are entered at once (setns(2), with a pidfd).
+		born, text = p.enterable(), "all its namespaces"
+		if in.Spec.Process.ApparmorProfile+in.Spec.Process.SelinuxLabel != "" {
+			p.Refuse("process.apparmorProfile and selinuxLabel of an exec need root")
+		}
+	}
 	p.Call("setns", linux.SysSetns, pidfd, program.Flags(born, text))
 	cpus := in.Spec.Process.ExecCPUAffinity
 	if cpus == nil {
@@ -64,13 +72,11 @@ func BuildExec(in Input) (*program.Program, error) {
 	p.Group("namespace")
 	p.Do("wait for limits")
 	p.await(p.root)
-	p.labels = attribute.OpenLabels(p.Calls, in.Spec.Process) // while the host's /proc is in view
-	p.Do("enter the container's namespaces")
-	flags := uint64(0)
-	for _, n := range in.Spec.Linux.Namespaces {
-		flags |= enterFlags[n.Type] &^ born
+	if !in.Rootless {
+		p.labels = attribute.OpenLabels(p.Calls, in.Spec.Process) // while the host's /proc is in view
+		p.Do("enter the container's namespaces")
+		p.Call("setns", linux.SysSetns, pidfd, program.Flags(p.enterable()&^born, "all its namespaces"))
 	}
-	p.Call("setns", linux.SysSetns, pidfd, program.Flags(flags, "all its namespaces"))
 	p.becomeRoot()
 	attribute.Keyring(p.Calls, in.Keyring, false)
 	p.Do("start a session")
@@ -89,6 +95,14 @@ func BuildExec(in Input) (*program.Program, error) {
 	p.privileges()
 	p.Execute(p.command(), p.in.Spec.Process.Args, p.in.Spec.Process.Env)
 	return p.Assemble()
+}
+
+// enterable are the flags of all namespaces of the container (setns(2)).
+func (p *planner) enterable() (flags uint64) {
+	for _, n := range p.in.Spec.Linux.Namespaces {
+		flags |= enterFlags[n.Type]
+	}
+	return flags
 }
 
 // execInit is where the pidfd of the container's init is.

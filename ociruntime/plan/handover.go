@@ -42,13 +42,17 @@ func (p *planner) recordInit() {
 func (p *planner) awaitHooks() {
 	p.Group("hooks")
 	p.Do("wait for hooks")
-	ran := p.Label("hooks ran")
-	n := p.Slot("hooks")
 	p.Call("write", syscall.SYS_WRITE, program.Int(FDHooks), p.one, program.Int(1))
+	p.awaitCaller()
+}
+
+// awaitCaller waits until the caller writes a byte to FDHooks. If it is gone, so is the init.
+func (p *planner) awaitCaller() {
+	n, goOn := p.Slot("told"), p.Label("told to go on")
 	p.Call("read", syscall.SYS_READ, program.Int(FDHooks), p.word.At(0), program.Int(1)).To(n)
-	p.IfEqual(n.Value(), program.Int(1), ran)
-	p.Call("exit_group", syscall.SYS_EXIT_GROUP, program.Int(1)) // the caller is gone
-	p.Place(ran)
+	p.IfEqual(n.Value(), program.Int(1), goOn)
+	p.Call("exit_group", syscall.SYS_EXIT_GROUP, program.Int(1))
+	p.Place(goOn)
 }
 
 // preserveFiles gives the command the files that the caller wants it to have.

@@ -25,7 +25,7 @@ func (p *planner) mapAttr(propagation uint64) program.Arg {
 func (p *planner) hostRoot() {
 	p.Group("mount")
 	cwd := program.Flags(fdcwd, "AT_FDCWD")
-	if p.userns {
+	if p.userns && !p.in.Rootless {
 		p.Do("open init's user namespace")
 		fd := p.openProcOfInit("ns/user", syscall.O_RDONLY)
 		p.Call("dup3", linux.SysDup3, fd.Value(), program.Int(p.fixed(fdUserns)), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))

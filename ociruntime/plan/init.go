@@ -30,7 +30,11 @@ func (p *planner) init() {
 	p.join(p.hasNew(specs.CgroupNamespace))
 	p.Group("namespace")
 	p.Do("wait for ids")
-	p.await(p.ids)
+	if p.in.Rootless {
+		p.awaitCaller()
+	} else {
+		p.await(p.ids)
+	}
 	p.becomeRoot()
 	attribute.Keyring(p.Calls, p.in.Keyring, true)
 	p.Do("start a session")
@@ -40,6 +44,11 @@ func (p *planner) init() {
 	p.nameHost()
 	if p.hasNew(specs.NetworkNamespace) {
 		p.loopback()
+	}
+	if p.in.Rootless {
+		p.hostRoot()
+		p.hostDev()
+		p.hostBinds()
 	}
 	p.Group("mount")
 	p.makeMounts()
@@ -112,11 +121,19 @@ func (p *planner) becomeRoot() {
 	p.Do("become root of the user namespace")
 	zero := program.Int(0)
 	p.Call("setresgid", linux.SysSetresgid, zero, zero, zero)
-	p.Call("setgroups", linux.SysSetgroups, zero, zero)
+	p.dropGroups(p.Call("setgroups", linux.SysSetgroups, zero, zero))
 	p.Call("setresuid", linux.SysSetresuid, zero, zero, zero)
 	p.dieWithKeeper()
 	// The change made the memory of the program readable for the new root.
 	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetDumpable, "PR_SET_DUMPABLE"), zero)
+}
+
+// dropGroups lets a rootless container keep the groups of its maker where it may
+// not change them: a user without a range of group ids (user_namespaces(7)).
+func (p *planner) dropGroups(setgroups *program.Step) {
+	if p.in.Rootless && len(p.in.Spec.Process.User.AdditionalGids) == 0 {
+		setgroups.Tolerate(syscall.EPERM)
+	}
 }
 
 func (p *planner) nameHost() {

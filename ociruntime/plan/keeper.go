@@ -77,10 +77,15 @@ func (p *planner) prepareKeeper() {
 	} {
 		p.Call("rt_sigaction", syscall.SYS_RT_SIGACTION, program.Int(int(s)), action, program.Int(0), program.Int(8))
 	}
+	p.scoreSelf()
 	p.Do("name the keeper")
 	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetName, "PR_SET_NAME"), p.String("berth-keeper"))
-	// Nothing of the program can be read or traced from inside the container.
-	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetDumpable, "PR_SET_DUMPABLE"), program.Int(0))
+	if !p.in.Rootless || p.exec {
+		// Nothing of the program can be read or traced from inside the container. A
+		// rootless init gets there as root of its namespace: until then newuidmap(1)
+		// wants it to be the user's.
+		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetDumpable, "PR_SET_DUMPABLE"), program.Int(0))
+	}
 	// Modes below are meant as they stand.
 	p.Call("umask", linux.SysUmask, program.Int(0))
 	if len(p.mounts) > manyMounts {
@@ -138,15 +143,17 @@ func (p *planner) keep() {
 	p.Group("keeper")
 	p.Do("record keeper and init")
 	p.recordPids()
-	p.mapIDs()
-	p.Do("let init go on: ids")
-	p.signal(p.ids)
-	p.Group("mount")
-	p.filesAs(p.hostRootID(), p.hostRootGID())
-	p.hostRoot()
-	p.hostDev()
-	p.filesAs(0, 0)
-	p.hostBinds()
+	if !p.in.Rootless {
+		p.mapIDs()
+		p.Do("let init go on: ids")
+		p.signal(p.ids)
+		p.Group("mount")
+		p.filesAs(p.hostRootID(), p.hostRootGID())
+		p.hostRoot()
+		p.hostDev()
+		p.filesAs(0, 0)
+		p.hostBinds()
+	}
 	p.limitProcess()
 	p.Group("keeper")
 	p.Do("let init go on: root")

@@ -132,6 +132,10 @@ type Input struct {
 	// Keyring is the name of the session keyring, new for a container, joined by an
 	// exec; empty leaves the caller's.
 	Keyring string
+	// Rootless: whoever makes the container is no root, so that the init makes all
+	// mounts with the privileges of its own user namespace. The caller maps its
+	// ids, with the help of newuidmap(1), and then writes a byte to FDHooks.
+	Rootless bool
 	// Handover is set for a process that no keeper stays with.
 	Handover *Handover
 }

@@ -138,7 +138,7 @@ func (p *planner) becomeUser() {
 		groups = binary.LittleEndian.AppendUint32(groups, g)
 	}
 	uid, gid := program.Int(int(u.UID)), program.Int(int(u.GID))
-	p.Call("setgroups", linux.SysSetgroups, program.Int(len(u.AdditionalGids)), p.Bytes(append(groups, 0), "groups"))
+	p.dropGroups(p.Call("setgroups", linux.SysSetgroups, program.Int(len(u.AdditionalGids)), p.Bytes(append(groups, 0), "groups")))
 	p.Call("setresgid", linux.SysSetresgid, gid, gid, gid)
 	if u.UID != 0 {
 		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetKeepcaps, "PR_SET_KEEPCAPS"), program.Int(1))

@@ -19,6 +19,7 @@ import (
 	"berth/ociruntime/program"
 	"berth/ociruntime/seccomp"
 	"berth/ociruntime/state"
+	"berth/ociruntime/userns"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -103,7 +104,7 @@ func (m *making) plan(wait bool) func(context.Context) error {
 
 // input is what a container's plan and an exec's have in common.
 func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs) (in plan.Input, err error) {
-	in = plan.Input{Spec: s, Handover: &plan.Handover{Preserve: a.PreserveFDs}}
+	in = plan.Input{Spec: s, Handover: &plan.Handover{Preserve: a.PreserveFDs}, Rootless: r.rootless, BindDevices: r.rootless || linux.InUserNamespace()}
 	if !a.NoNewKeyring {
 		in.Keyring = "_ses." + id
 	}
@@ -176,7 +177,7 @@ func (m *making) open(ctx context.Context) (err error) {
 	if err := f.console(m.spec.Process.Terminal, m.args.ConsoleSocket); err != nil {
 		return err
 	}
-	if m.in.Handover.Hooks {
+	if m.in.Handover.Hooks || m.in.Rootless {
 		ours, theirs, err := linux.Socketpair()
 		if err != nil {
 			return err
@@ -204,12 +205,26 @@ func (m *making) open(ctx context.Context) (err error) {
 // launch starts the builder and waits until the init has come as far as it goes.
 func (m *making) launch(ctx context.Context) (err error) {
 	m.pid, err = launch(ctx, m.prog, &m.files, func(pid int) error {
-		if !m.in.Handover.Hooks {
-			return nil
+		if m.in.Rootless {
+			if err := m.mapIDs(pid); err != nil {
+				return err
+			}
 		}
-		return m.runHooks(ctx, pid)
+		if m.in.Handover.Hooks {
+			return m.runHooks(ctx, pid)
+		}
+		return nil
 	})
 	return explain(err, m.spec.Process)
+}
+
+// mapIDs gives a rootless init its ids, and lets it go on.
+func (m *making) mapIDs(pid int) error {
+	if err := userns.Map(pid, m.spec.Linux.UIDMappings, m.spec.Linux.GIDMappings); err != nil {
+		return err
+	}
+	_, err := m.files.hooks.Write([]byte{1})
+	return err
 }
 
 // finish publishes the pid.

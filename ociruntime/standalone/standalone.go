@@ -9,6 +9,7 @@
 package standalone
 
 import (
+	"os"
 	"time"
 
 	"berth/internal/linux"
@@ -32,6 +33,8 @@ type Options struct {
 type Runtime struct {
 	Options
 	store state.Store
+	// rootless: this process is no root.
+	rootless bool
 }
 
 // ProcessArgs are what a container's first process and an exec have in common.
@@ -86,5 +89,5 @@ func Open(o Options) (*Runtime, error) {
 	if err := linux.CheckKernel(); err != nil {
 		return nil, err
 	}
-	return &Runtime{o, state.Store{Root: o.Root}}, nil
+	return &Runtime{Options: o, store: state.Store{Root: o.Root}, rootless: os.Geteuid() != 0}, nil
 }

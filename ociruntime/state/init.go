@@ -65,6 +65,11 @@ func (d *Dir) Init() (Init, error) {
 // isProgram says whether a process still runs the program that makes containers.
 func isProgram(pid int) bool {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if errors.Is(err, fs.ErrPermission) {
+		// Without root: the program is closed to all but root, the command is open
+		// to the owner of its user namespace (ptrace(2), PTRACE_MODE_READ).
+		return true
+	}
 	return err == nil && strings.HasPrefix(exe, "/memfd:berth")
 }
 
