@@ -3,11 +3,10 @@ package standalone
 import (
 	"context"
 	"errors"
-	"os"
-	"os/signal"
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/internal/linux/signals"
 	"berth/ociruntime/console"
 	"berth/ociruntime/state"
 )
@@ -41,9 +40,10 @@ func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
 
 // attend forwards signals and the terminal until a child of ours ends.
 func attend(ctx context.Context, pid int, files *inherited) (code int, err error) {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals)
-	defer signal.Stop(signals)
+	caught, err := signals.Catch() // until this process ends, which is soon
+	if err != nil {
+		return 0, err
+	}
 	var term *console.Terminal
 	if files.terminal != nil {
 		if term, err = console.Attach(files.terminal); err != nil {
@@ -51,25 +51,9 @@ func attend(ctx context.Context, pid int, files *inherited) (code int, err error
 		}
 		defer func() { err = errors.Join(err, term.Close()) }()
 	}
-	ended := make(chan struct{})
-	var forwarding = make(chan struct{})
-	go func() { // joined below
-		defer close(forwarding)
-		for {
-			select {
-			case s := <-signals:
-				forward(pid, s, term)
-			case <-ctx.Done():
-				_ = syscall.Kill(pid, syscall.SIGKILL) // our child, not yet reaped
-				ctx = context.WithoutCancel(ctx)
-			case <-ended:
-				return
-			}
-		}
-	}()
-	err = linux.AwaitChild(pid) // it keeps its number until all signals are forwarded
-	close(ended)
-	<-forwarding
+	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(pid, syscall.SIGKILL) }) // our child, not yet reaped
+	err = caught.AwaitChild(pid, func(s syscall.Signal) { forward(pid, s, term) })
+	stop()
 	if err != nil {
 		return 0, err
 	}
@@ -81,16 +65,10 @@ func attend(ctx context.Context, pid int, files *inherited) (code int, err error
 }
 
 // forward passes a signal of ours on.
-func forward(pid int, s os.Signal, term *console.Terminal) {
-	switch s {
-	case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE: // ours alone: a child's end, Go's scheduler, a closed output
-	case syscall.SIGWINCH:
-		if term != nil {
-			term.Resize()
-			return
-		}
-		fallthrough
-	default:
-		_ = syscall.Kill(pid, s.(syscall.Signal)) // it may have ended
+func forward(pid int, s syscall.Signal, term *console.Terminal) {
+	if s == syscall.SIGWINCH && term != nil {
+		term.Resize()
+		return
 	}
+	_ = syscall.Kill(pid, s) // it may have ended
 }
