@@ -2,6 +2,7 @@ package linux
 
 import (
 	"errors"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ func Memfd(name string) (*os.File, error) {
 // SealedMemfd returns an executable file in memory whose content can never
 // change again (memfd_create(2), F_ADD_SEALS). MFD_EXEC is Linux 6.3; older
 // kernels make every memfd executable.
-func SealedMemfd(name string, content []byte) (_ *os.File, err error) {
+func SealedMemfd(name string, content io.WriterTo) (_ *os.File, err error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) {
 		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -33,7 +34,7 @@ func SealedMemfd(name string, content []byte) (_ *os.File, err error) {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	if _, err := f.Write(content); err != nil {
+	if _, err := content.WriteTo(f); err != nil {
 		return nil, err
 	}
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE

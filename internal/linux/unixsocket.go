@@ -3,7 +3,6 @@ package linux
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"syscall"
 
@@ -105,8 +104,9 @@ func AwaitChild(pid int) error {
 }
 
 // PeerUID returns the user id of the process that connected to c, as the kernel
-// recorded it at connect(2) (SO_PEERCRED, unix(7)).
-func PeerUID(c *net.UnixConn) (uint32, error) {
+// recorded it at connect(2) (SO_PEERCRED, unix(7)). c is no *net.UnixConn, because
+// the initialization of package net would be every program's.
+func PeerUID(c syscall.Conn) (uint32, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return 0, err

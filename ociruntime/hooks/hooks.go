@@ -8,6 +8,7 @@
 package hooks
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ const maxReport = 1024
 // for it, at most for its timeout. kind and i name it in an error.
 func Run(ctx context.Context, kind string, i int, h specs.Hook, state []byte, start Start) (err error) {
 	name := fmt.Sprintf("%s hook %d, %s", kind, i, h.Path)
-	in, err := linux.SealedMemfd("state", state)
+	in, err := linux.SealedMemfd("state", bytes.NewReader(state))
 	if err != nil {
 		return err
 	}

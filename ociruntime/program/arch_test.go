@@ -103,7 +103,11 @@ func TestWriteImages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), p.image, 0o755); err != nil {
+		var image bytes.Buffer
+		if n, err := p.WriteTo(&image); err != nil || int(n) != image.Len() || image.Len() != p.Size() {
+			t.Fatalf("wrote %d bytes, %v, of %d; want %d", n, err, image.Len(), p.Size())
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), image.Bytes(), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,168 +3,121 @@ package program
 import (
 	"encoding/binary"
 	"fmt"
-	"strconv"
 	"strings"
 	"syscall"
 )
 
-// Arg is an argument of a step: a constant, an address, or the content of a Slot.
-type Arg struct {
-	constant uint64
-	late     func() uint64 // what is known when the program is assembled
-	indirect bool
-	text     string
+// Work is what steps do together.
+type Work struct {
+	// Group and Name say what for: "mount", "mount proc at /proc".
+	Group, Name string
+	// Remedy says what the user can do when it fails; empty if nothing is known.
+	Remedy string
 }
-
-func (a Arg) value() uint64 {
-	if a.late != nil {
-		return a.late()
-	}
-	return a.constant
-}
-
-// Pointer is the argument's address or constant, for structures in a Buffer.
-func (a Arg) Pointer() uint64 { return a.constant }
-
-// Int is a constant.
-func Int(v int) Arg { return Arg{constant: uint64(v), text: strconv.Itoa(v)} }
-
-// Flags is a constant that is printed as text.
-func Flags(v uint64, text string) Arg { return Arg{constant: v, text: text} }
-
-// Slot is a word of memory that holds a step's result.
-type Slot struct {
-	addr uint64
-	name string
-}
-
-// Value is the slot's content when the step runs.
-func (s Slot) Value() Arg { return Arg{constant: s.addr, indirect: true, text: "$" + s.name} }
-
-// Pointer is the slot's address, for structures in a Buffer.
-func (s Slot) Pointer() uint64 { return s.addr }
-
-// Address is where the slot is.
-func (s Slot) Address() Arg { return Arg{constant: s.addr, text: "&" + s.name} }
-
-// Buffer is writable memory with an initial content.
-type Buffer struct {
-	addr uint64
-	name string
-}
-
-// At is the address of the byte at off.
-func (b Buffer) At(off int) Arg {
-	text := "&" + b.name
-	if off != 0 {
-		text += "+" + strconv.Itoa(off)
-	}
-	return Arg{constant: b.addr + uint64(off), text: text}
-}
-
-// Pointer is the address of the byte at off, for structures in a Buffer.
-func (b Buffer) Pointer(off int) uint64 { return b.addr + uint64(off) }
-
-// Slot is the word at off.
-func (b Buffer) Slot(off int) Slot {
-	return Slot{addr: b.addr + uint64(off), name: b.name + "." + strconv.Itoa(off)}
-}
-
-// Label is a place in the list of steps. It may be used before it is placed.
-type Label struct {
-	b    *Builder
-	step int
-	name string
-}
-
-// arg is the label's address; it must be placed by the time of assembly.
-func (l *Label) arg() Arg {
-	l.b.used = append(l.b.used, l)
-	return Arg{late: l.address, text: "-> " + l.name}
-}
-
-func (l *Label) address() uint64 { return l.b.stepsBase() + uint64(l.step*stepSize) }
 
 // Step is one system call, or a pseudo step.
 type Step struct {
-	// Group and Name say what the step is for: "mount", "mount proc at /proc".
-	Group, Name string
+	*Work
 	// Exec marks the execve of the user's command.
 	Exec bool
-	// Remedy says what the user can do when it fails; empty if nothing is known.
-	Remedy string
 
+	refused   bool // more errnos than MaxTolerated
+	number    int32
 	call      string
-	number    int
-	args      [6]Arg
-	nargs     int
-	result    uint64
-	resultTo  string
-	tolerated []syscall.Errno
+	args      []Arg
+	result    Slot
+	tolerated [MaxTolerated]uint16 // errnos, then zeros
 }
 
 // Builder collects steps, constants and memory. The zero value is not usable.
+//
+// A program is built once in the life of a short process, whose fresh memory
+// costs more than what is done with it: a page fault is as expensive as some
+// hundred steps. So everything here is small and lies close together.
 type Builder struct {
-	group string
-	name  string
-	hint  string
-	steps []*Step
+	work  Work
+	named *Work    // copy of work in the last step, nil when work has changed
+	steps [][]Step // full but for the last, so that a step stays where it is
+	count int
+	args  []Arg // what is left of a piece for arguments
 	text  []byte
 	data  []byte
-	known map[string]uint64
-	used  []*Label
+	known index
+	late  []late
 	later *Label
 	err   error
 }
 
+// How many steps and arguments are made room for at once: 8 kB each.
+const (
+	stepPiece = 92
+	argPiece  = 256
+)
+
 // NewBuilder returns an empty program.
 func NewBuilder() *Builder {
-	b := &Builder{data: make([]byte, headSize), known: map[string]uint64{}}
+	b := &Builder{data: make([]byte, headSize, 4<<10), text: make([]byte, 0, 32<<10), late: make([]late, 0, 128)}
 	binary.LittleEndian.PutUint64(b.data[headVerdict:], VerdictFD)
 	return b
 }
 
 // Group names the steps that follow; Do names the work within it.
-func (b *Builder) Group(name string) { b.group = name }
+func (b *Builder) Group(name string) { b.work.Group, b.named = name, nil }
 
 // Do names what the following steps do together. A failed step is reported by it.
-func (b *Builder) Do(format string, args ...any) { b.name, b.hint = fmt.Sprintf(format, args...), "" }
+func (b *Builder) Do(format string, args ...any) {
+	b.work.Name, b.work.Remedy, b.named = sprintf(format, args), "", nil
+}
 
 // Remedy says what the user can do when one of the steps that follow fails,
 // until the next Do.
-func (b *Builder) Remedy(format string, args ...any) { b.hint = fmt.Sprintf(format, args...) }
+func (b *Builder) Remedy(format string, args ...any) {
+	b.work.Remedy, b.named = sprintf(format, args), nil
+}
+
+func sprintf(format string, args []any) string {
+	if len(args) == 0 && strings.IndexByte(format, '%') < 0 {
+		return format
+	}
+	return fmt.Sprintf(format, args...)
+}
 
 // String places s and a NUL in read-only memory. Equal strings share their place.
 func (b *Builder) String(s string) Arg {
 	if strings.IndexByte(s, 0) >= 0 {
 		b.fail("string %q holds a NUL byte", s)
 	}
-	a := b.place(s + "\x00")
-	a.text = strconv.Quote(s)
-	return a
+	start := b.reserve()
+	b.text = append(append(b.text, s...), 0)
+	return Arg{constant: b.settle(start), kind: argQuoted, name: s}
 }
 
 // Bytes places p in read-only memory; text is how it is printed.
 func (b *Builder) Bytes(p []byte, text string) Arg {
-	a := b.place(string(p))
-	a.text = text
-	return a
+	start := b.reserve()
+	b.text = append(b.text, p...)
+	return Arg{constant: b.settle(start), kind: argNamed, name: text}
 }
 
-func (b *Builder) place(s string) Arg {
-	addr, ok := b.known[s]
-	if !ok {
-		for len(b.text)%8 != 0 {
-			b.text = append(b.text, 0)
-		}
-		addr = TextBase + uint64(len(b.text))
-		b.text = append(b.text, s...)
-		b.known[s] = addr
-		if len(b.text) > maxText/2 {
-			b.fail("constants take more than %d bytes: shorten the environment or the arguments", maxText/2)
-		}
+// reserve returns where the next constant begins.
+func (b *Builder) reserve() int {
+	for len(b.text)%8 != 0 {
+		b.text = append(b.text, 0)
 	}
-	return Arg{constant: addr}
+	return len(b.text)
+}
+
+// settle returns the address of the constant that was put at start, or of an
+// equal one that was there before; then it is taken back.
+func (b *Builder) settle(start int) uint64 {
+	at := b.known.find(b.text, start)
+	if at != start {
+		b.text = b.text[:start]
+	}
+	if len(b.text) > maxText/2 {
+		b.fail("constants take more than %d bytes: shorten the environment or the arguments", maxText/2)
+	}
+	return TextBase + uint64(at)
 }
 
 // Strings places a NULL-terminated array of strings, as execve takes it.
@@ -207,7 +160,7 @@ func (b *Builder) Slot(name string) Slot {
 // ReportChild sends the child's pid as a verdict of its own, which ends nothing.
 func (b *Builder) ReportChild() {
 	// The words before it are zero: no step has failed.
-	b.Call("write", syscall.SYS_WRITE, b.Verdict().Value(), Arg{constant: DataBase + headErrno, text: "&child"}, Int(16))
+	b.Call("write", syscall.SYS_WRITE, b.Verdict().Value(), Arg{constant: DataBase + headErrno, kind: argNamed, name: "&child"}, Int(16))
 }
 
 // Child is the slot of the pid that is killed when a step fails.
@@ -219,25 +172,58 @@ func (b *Builder) Verdict() Slot { return Slot{addr: DataBase + headVerdict, nam
 
 // Call adds a system call. name is the system call's, number its number.
 func (b *Builder) Call(name string, number int, args ...Arg) *Step {
-	s := &Step{Group: b.group, Name: b.name, Remedy: b.hint, call: name, number: number, nargs: len(args)}
-	if len(args) > len(s.args) {
+	if len(args) > maxArgs {
 		b.fail("%s has %d arguments", name, len(args))
-		return s
+		args = args[:maxArgs]
 	}
-	copy(s.args[:], args)
-	b.steps = append(b.steps, s)
+	if b.named == nil {
+		work := b.work
+		b.named = &work
+	}
+	s := b.step()
+	*s = Step{Work: b.named, call: name, number: int32(number), args: b.keep(args)}
 	return s
+}
+
+// step makes room for one more step.
+func (b *Builder) step() *Step {
+	last := len(b.steps) - 1
+	if last < 0 || len(b.steps[last]) == cap(b.steps[last]) {
+		b.steps, last = append(b.steps, make([]Step, 0, stepPiece)), last+1
+	}
+	piece := b.steps[last]
+	b.steps[last] = piece[:len(piece)+1]
+	b.count++
+	return &b.steps[last][len(piece)]
+}
+
+// keep copies arguments, whose array is the caller's.
+func (b *Builder) keep(args []Arg) []Arg {
+	if len(b.args) < len(args) {
+		b.args = make([]Arg, argPiece)
+	}
+	kept := b.args[:len(args):len(args)]
+	b.args = b.args[len(args):]
+	copy(kept, args)
+	return kept
 }
 
 // To keeps the result in slot; a tolerated errno is kept as its negative.
 func (s *Step) To(slot Slot) *Step {
-	s.result, s.resultTo = slot.addr, slot.name
+	s.result = slot
 	return s
 }
 
 // Tolerate lets the program go on after these errnos.
 func (s *Step) Tolerate(errnos ...syscall.Errno) *Step {
-	s.tolerated = append(s.tolerated, errnos...)
+	n := 0
+	for n < len(s.tolerated) && s.tolerated[n] != 0 {
+		n++
+	}
+	s.refused = s.refused || n+len(errnos) > MaxTolerated
+	for i, e := range errnos[:min(len(errnos), MaxTolerated-n)] {
+		s.tolerated[n+i] = uint16(e)
+	}
 	return s
 }
 
@@ -245,7 +231,7 @@ func (s *Step) Tolerate(errnos ...syscall.Errno) *Step {
 func (b *Builder) Label(name string) *Label { return &Label{b: b, step: -1, name: name} }
 
 // Place puts l before the next step.
-func (b *Builder) Place(l *Label) { l.step = len(b.steps) }
+func (b *Builder) Place(l *Label) { l.step = b.count }
 
 // Later places l, and says that the steps from there on have a verdict of their
 // own: Program.Later names them.
@@ -270,24 +256,20 @@ func (b *Builder) Goto(l *Label) {
 // long holds little memory. The steps between them may use no constants but
 // those of buffers.
 func (b *Builder) ForgetAllBut(from, to *Label) {
-	first, last := from.arg(), to.arg()
 	floor := func(addr uint64) uint64 { return addr &^ (pageSize - 1) }
 	ceil := func(addr uint64) uint64 { return floor(addr + pageSize - 1) }
-	end := func() uint64 { return ceil(b.stepsBase() + uint64(len(b.steps)*stepSize)) }
-	unmap := func(what string, addr, size func() uint64) {
+	end := func() uint64 { return ceil(b.stepsBase() + uint64(b.count*stepSize)) }
+	unmap := func(what string, l *Label, addr, size func() uint64) {
 		// Nothing to unmap is EINVAL.
-		b.Call("munmap", syscall.SYS_MUNMAP, Arg{late: addr, text: what}, Arg{late: size, text: "size"}).Tolerate(syscall.EINVAL)
+		b.Call("munmap", syscall.SYS_MUNMAP, b.whenPlaced(what, l, addr), b.whenPlaced("size", l, size)).Tolerate(syscall.EINVAL)
 	}
-	unmap("before", func() uint64 { return TextBase }, func() uint64 { return floor(first.value()) - TextBase })
-	unmap("after", func() uint64 { return ceil(last.value()) }, func() uint64 { return end() - min(end(), ceil(last.value())) })
+	unmap("before", from, func() uint64 { return TextBase }, func() uint64 { return floor(from.address()) - TextBase })
+	unmap("after", to, func() uint64 { return ceil(to.address()) }, func() uint64 { return end() - min(end(), ceil(to.address())) })
 }
 
 // Decimal prints v in decimal so that the last digit is the byte before end.
 // What stands to the left of the digits stays.
 func (b *Builder) Decimal(v, end Arg) { b.Call("decimal", opDecimal, v, end) }
-
-// Errno is a constant that a tolerated result can be compared with.
-func Errno(e syscall.Errno) Arg { return Arg{constant: -uint64(e), text: "-" + e.Error()} }
 
 func (b *Builder) fail(format string, args ...any) {
 	if b.err == nil {
@@ -301,22 +283,25 @@ func (b *Builder) stepsBase() uint64 { return (TextBase + uint64(len(b.text)) + 
 // String prints the system call as one line.
 func (s *Step) String() string {
 	var w strings.Builder
-	if s.resultTo != "" {
-		fmt.Fprintf(&w, "$%s = ", s.resultTo)
+	if s.result.addr != 0 {
+		fmt.Fprintf(&w, "$%s = ", s.result)
 	}
 	w.WriteString(s.call + "(")
-	for i := range s.nargs {
+	for i, a := range s.args {
 		if i > 0 {
 			w.WriteString(", ")
 		}
-		w.WriteString(s.args[i].text)
+		w.WriteString(a.String())
 	}
 	w.WriteString(")")
 	for i, e := range s.tolerated {
+		if e == 0 {
+			break
+		}
 		if i == 0 {
 			w.WriteString(" or")
 		}
-		w.WriteString(" " + errnoName(e))
+		w.WriteString(" " + errnoName(syscall.Errno(e)))
 	}
 	return w.String()
 }

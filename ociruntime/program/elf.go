@@ -1,9 +1,9 @@
 package program
 
 import (
-	"debug/elf"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"runtime"
 	"strings"
 )
@@ -12,26 +12,26 @@ const pageSize = 4096
 
 // Program is an assembled list of steps.
 type Program struct {
-	steps []*Step
-	base  uint64 // address of the first step
-	later int    // first step after the wait for start
-	image []byte
+	b     *Builder
+	later int // first step after the wait for start
 }
 
-// Assemble turns the builder's steps into an executable. It fails if a label
-// was never placed or a limit of the layout is passed.
+// Assemble makes a program of the steps; the builder belongs to it from then on.
+// It fails if a label was never placed or a limit of the layout is passed.
 func (b *Builder) Assemble() (*Program, error) {
-	for _, s := range b.steps {
-		if len(s.tolerated) > MaxTolerated {
-			b.fail("step %q tolerates more than %d errnos", s.Name, MaxTolerated)
+	for _, piece := range b.steps {
+		for i := range piece {
+			if piece[i].refused {
+				b.fail("step %q tolerates more than %d errnos", piece[i].Name, MaxTolerated)
+			}
 		}
 	}
-	for _, l := range b.used {
-		if l.step < 0 || l.step >= len(b.steps) {
-			b.fail("label %q is not placed before a step", l.name)
+	for _, l := range b.late {
+		if l.label.step < 0 || l.label.step >= b.count {
+			b.fail("label %q is not placed before a step", l.label.name)
 		}
 	}
-	size := int(b.stepsBase()-TextBase) + len(b.steps)*stepSize
+	size := int(b.stepsBase()-TextBase) + b.count*stepSize
 	if size > maxText {
 		b.fail("the program has %d bytes; at most %d are possible", size, maxText)
 	}
@@ -39,46 +39,92 @@ func (b *Builder) Assemble() (*Program, error) {
 		return nil, fmt.Errorf("assemble program: %w", b.err)
 	}
 	binary.LittleEndian.PutUint64(b.data[headFirst:], b.stepsBase())
-	text := make([]byte, size)
-	copy(text, b.text)
-	off := int(b.stepsBase() - TextBase)
-	for i, s := range b.steps {
-		s.encode(text[off+i*stepSize:])
-	}
-	later := len(b.steps)
+	later := b.count
 	if b.later != nil {
 		later = b.later.step
 	}
-	return &Program{steps: b.steps, base: b.stepsBase(), later: later, image: link(interpreterCode(), b.data, text)}, nil
+	return &Program{b: b, later: later}, nil
 }
 
-// link writes the ELF file: four program headers, then each segment at a page.
-func link(code, data, text []byte) []byte {
-	const headers = 64 + 4*56
-	codeSize := headers + len(code)
-	dataOff := align(codeSize)
-	textOff := dataOff + align(len(data))
-	image := make([]byte, textOff+len(text))
-	le := binary.LittleEndian
+// step is the i-th step.
+func (p *Program) step(i int) *Step { return &p.b.steps[i/stepPiece][i%stepPiece] }
 
-	machine := elf.EM_X86_64
-	if runtime.GOARCH == "arm64" {
-		machine = elf.EM_AARCH64
+// WriteTo writes the executable, piece by piece: it is never in memory as a whole.
+func (p *Program) WriteTo(w io.Writer) (int64, error) {
+	out := counter{w: w}
+	code := interpreterCode()
+	head := make([]byte, align(headers+len(code)), pageSize+stepPiece*stepSize)
+	p.writeHeaders(head, len(code))
+	copy(head[headers:], code)
+	out.write(head)
+	out.write(p.b.data)
+	out.write(make([]byte, align(len(p.b.data))-len(p.b.data)))
+	out.write(p.b.text)
+	out.write(make([]byte, int(p.b.stepsBase()-TextBase)-len(p.b.text)))
+	for _, piece := range p.b.steps {
+		encoded := head[:len(piece)*stepSize]
+		for i := range piece {
+			p.b.encode(&piece[i], encoded[i*stepSize:])
+		}
+		out.write(encoded)
 	}
-	copy(image, "\x7fELF\x02\x01\x01")
-	le.PutUint16(image[16:], uint16(elf.ET_EXEC))
-	le.PutUint16(image[18:], uint16(machine))
-	le.PutUint32(image[20:], uint32(elf.EV_CURRENT))
-	le.PutUint64(image[24:], CodeBase+headers) // entry
-	le.PutUint64(image[32:], 64)               // program headers
-	le.PutUint16(image[52:], 64)
-	le.PutUint16(image[54:], 56)
-	le.PutUint16(image[56:], 4)
+	return out.n, out.err
+}
 
-	segment := func(i int, typ elf.ProgType, flags elf.ProgFlag, off, addr, size int) {
-		p := image[64+56*i:]
-		le.PutUint32(p[0:], uint32(typ))
-		le.PutUint32(p[4:], uint32(flags))
+// counter writes until an error, and counts.
+type counter struct {
+	w   io.Writer
+	n   int64
+	err error
+}
+
+func (c *counter) write(p []byte) {
+	if c.err != nil || len(p) == 0 {
+		return
+	}
+	n, err := c.w.Write(p)
+	c.n, c.err = c.n+int64(n), err
+}
+
+// What of the ELF format a program needs (elf(5)). Package debug/elf has it too,
+// and much else, whose initialization every start would pay.
+const (
+	elfIdent    = "\x7fELF\x02\x01\x01" // 64 bits, least byte first, version 1
+	elfExec     = 2                     // ET_EXEC
+	elfAMD64    = 62                    // EM_X86_64
+	elfARM64    = 183                   // EM_AARCH64
+	elfLoad     = 1                     // PT_LOAD
+	elfGNUStack = 0x6474e551            // PT_GNU_STACK
+	elfX        = 1                     // PF_X, PF_W, PF_R
+	elfW        = 2
+	elfR        = 4
+
+	elfHeader  = 64
+	elfSegment = 56
+	headers    = elfHeader + 4*elfSegment
+)
+
+// writeHeaders writes the ELF header, then the four segments', each at a page.
+func (p *Program) writeHeaders(out []byte, code int) {
+	le := binary.LittleEndian
+	machine := uint16(elfAMD64)
+	if runtime.GOARCH == "arm64" {
+		machine = elfARM64
+	}
+	copy(out, elfIdent)
+	le.PutUint16(out[16:], elfExec)
+	le.PutUint16(out[18:], machine)
+	le.PutUint32(out[20:], 1)                // version
+	le.PutUint64(out[24:], CodeBase+headers) // entry
+	le.PutUint64(out[32:], elfHeader)        // segments' headers
+	le.PutUint16(out[52:], elfHeader)
+	le.PutUint16(out[54:], elfSegment)
+	le.PutUint16(out[56:], 4)
+
+	segment := func(i int, typ, flags uint32, off, addr, size int) {
+		p := out[elfHeader+elfSegment*i:]
+		le.PutUint32(p[0:], typ)
+		le.PutUint32(p[4:], flags)
 		le.PutUint64(p[8:], uint64(off))
 		le.PutUint64(p[16:], uint64(addr))
 		le.PutUint64(p[24:], uint64(addr))
@@ -86,31 +132,34 @@ func link(code, data, text []byte) []byte {
 		le.PutUint64(p[40:], uint64(size))
 		le.PutUint64(p[48:], pageSize)
 	}
-	segment(0, elf.PT_LOAD, elf.PF_R|elf.PF_X, 0, CodeBase, codeSize)
-	segment(1, elf.PT_LOAD, elf.PF_R|elf.PF_W, dataOff, DataBase, len(data))
-	segment(2, elf.PT_LOAD, elf.PF_R, textOff, TextBase, len(text))
-	segment(3, elf.PT_GNU_STACK, elf.PF_R|elf.PF_W, 0, 0, 0)
-
-	copy(image[headers:], code)
-	copy(image[dataOff:], data)
-	copy(image[textOff:], text)
-	return image
+	data := align(headers + code)
+	text := data + align(len(p.b.data))
+	segment(0, elfLoad, elfR|elfX, 0, CodeBase, headers+code)
+	segment(1, elfLoad, elfR|elfW, data, DataBase, len(p.b.data))
+	segment(2, elfLoad, elfR, text, TextBase, p.textSize())
+	segment(3, elfGNUStack, elfR|elfW, 0, 0, 0)
 }
+
+// textSize is the size of constants and steps.
+func (p *Program) textSize() int { return int(p.b.stepsBase()-TextBase) + p.b.count*stepSize }
 
 func align(n int) int { return (n + pageSize - 1) &^ (pageSize - 1) }
 
 // Size is the executable's size in bytes; Len the number of steps.
-func (p *Program) Size() int { return len(p.image) }
+func (p *Program) Size() int {
+	return align(headers+len(interpreterCode())) + align(len(p.b.data)) + p.textSize()
+}
 
 // Len is the number of steps.
-func (p *Program) Len() int { return len(p.steps) }
+func (p *Program) Len() int { return p.b.count }
 
 // String prints the system calls, one a line, below what they are for. Jumps
 // are left out; a call that they can skip says so in what it is for.
 func (p *Program) String() string {
 	var w strings.Builder
 	group, name := "", ""
-	for _, s := range p.steps {
+	for i := range p.Len() {
+		s := p.step(i)
 		if s.number < 0 {
 			continue
 		}
@@ -127,6 +176,3 @@ func (p *Program) String() string {
 	}
 	return w.String()
 }
-
-// Image is the executable.
-func (p *Program) Image() []byte { return p.image }

@@ -30,7 +30,10 @@ const (
 
 // A step as the interpreter reads it: number int32, mask uint32, result
 // address uint64, six arguments uint64, four tolerated errnos uint16, a spare word.
-const stepSize = 80
+const (
+	stepSize = 80
+	maxArgs  = 6
+)
 
 // Numbers of the pseudo steps.
 const (
@@ -58,23 +61,25 @@ func interpreterCode() []byte {
 	return p[:bytes.Index(p, interpreterEnd)]
 }
 
-func (s *Step) encode(out []byte) {
+// encode writes a step as the interpreter reads it.
+func (b *Builder) encode(s *Step, out []byte) {
 	le := binary.LittleEndian
-	le.PutUint32(out[0:], uint32(int32(s.number)))
+	clear(out[:stepSize])
+	le.PutUint32(out[0:], uint32(s.number))
 	mask := uint32(0)
 	for i, a := range s.args {
-		if a.indirect {
+		if a.kind == argSlot {
 			mask |= 1 << i
 		}
-		le.PutUint64(out[16+8*i:], a.value())
+		le.PutUint64(out[16+8*i:], b.value(a))
 	}
 	le.PutUint32(out[4:], mask)
 	result := uint64(DataBase + headScratch)
-	if s.result != 0 {
-		result = uint64(s.result)
+	if s.result.addr != 0 {
+		result = s.result.addr
 	}
 	le.PutUint64(out[8:], result)
 	for i, e := range s.tolerated {
-		le.PutUint16(out[64+2*i:], uint16(e))
+		le.PutUint16(out[64+2*i:], e)
 	}
 }

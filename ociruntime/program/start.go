@@ -42,7 +42,7 @@ type Started struct {
 // and files as its descriptors 0, 1, ...; files[VerdictFD] must be nil: the
 // verdict pipe goes there. One more descriptor after them is the program itself.
 func (p *Program) Start(argv []string, files []*os.File) (_ *Started, err error) {
-	exe, err := linux.SealedMemfd("berth", p.image)
+	exe, err := linux.SealedMemfd("berth", p)
 	if err != nil {
 		return nil, fmt.Errorf("make the program's file: %w", err)
 	}
@@ -124,11 +124,12 @@ func decode(b []byte) message {
 }
 
 func (p *Program) failure(m message) error {
-	i := int(m.address-p.base) / stepSize
-	if m.address < p.base || i >= len(p.steps) {
+	base := p.b.stepsBase()
+	i := int(m.address-base) / stepSize
+	if m.address < base || i >= p.Len() {
 		return fmt.Errorf("the verdict names no step: address %#x", m.address)
 	}
-	return &Failure{Step: p.steps[i], Errno: syscall.Errno(m.word)}
+	return &Failure{Step: p.step(i), Errno: syscall.Errno(m.word)}
 }
 
 // Later names a step for who reads a verdict and does not have the program.
@@ -142,9 +143,9 @@ type Later struct {
 // Later lists the steps from the label of Builder.Later on; none without one.
 func (p *Program) Later() []Later {
 	var all []Later
-	for i := p.later; i < len(p.steps); i++ {
-		s := p.steps[i]
-		all = append(all, Later{p.base + uint64(i*stepSize), s.Name, s.Remedy, s.Exec})
+	for i := p.later; i < p.Len(); i++ {
+		s := p.step(i)
+		all = append(all, Later{p.b.stepsBase() + uint64(i*stepSize), s.Name, s.Remedy, s.Exec})
 	}
 	return all
 }
@@ -161,7 +162,7 @@ func LaterVerdict(r io.Reader, steps []Later) error {
 	m := decode(b)
 	for _, s := range steps {
 		if s.Address == m.address {
-			return &Failure{Step: &Step{Name: s.Name, Remedy: s.Remedy, Exec: s.Exec}, Errno: syscall.Errno(m.word)}
+			return &Failure{Step: &Step{Work: &Work{Name: s.Name, Remedy: s.Remedy}, Exec: s.Exec}, Errno: syscall.Errno(m.word)}
 		}
 	}
 	return fmt.Errorf("the verdict names no step: address %#x", m.address)

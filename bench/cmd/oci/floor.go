@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,12 @@ func writeFloor(file string, spec *specs.Spec, cgroup *cgroups.Cgroup) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, prog.Image(), 0o755)
+	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = prog.WriteTo(out)
+	return errors.Join(err, out.Close())
 }
 
 type floor struct {
