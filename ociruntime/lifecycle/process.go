@@ -13,6 +13,7 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/plan"
+	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -33,7 +34,7 @@ type Process struct {
 	pidfd     *os.File // nil if it had ended before it could be opened
 	keeper    *os.File // pidfd of the keeper
 	keeperPid int
-	child     *os.Process
+	child     *program.Started // nil if it is another process's
 	io        IO
 	notify    *os.File
 	runDir    string

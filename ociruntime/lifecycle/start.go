@@ -111,17 +111,17 @@ const keeperName = "berth-keeper"
 
 // launch starts a program and waits for its verdict.
 func launch(ctx context.Context, prog *program.Program, id, runDir string, terminal bool, files *stdio) (_ *Process, err error) {
-	started, err := prog.Start([]string{keeperName, id}, files.inherit)
+	started, err := prog.Start(program.StartArgs{Argv: []string{keeperName, id}, Files: files.inherit})
 	files.handedOver()
 	if err != nil {
 		files.abandon()
 		return nil, err
 	}
-	p := &Process{child: started.Process, io: files.io, notify: files.notifyR, runDir: runDir}
+	p := &Process{child: started, io: files.io, notify: files.notifyR, runDir: runDir}
 	defer func() {
 		if err != nil {
-			killStarting(started.Process.Pid, runDir)
-			_, werr := started.Process.Wait()
+			killStarting(started.Pid, runDir)
+			_, werr := started.Wait()
 			err = errors.Join(err, werr)
 			files.abandon()
 			removeRecords(runDir)
@@ -129,7 +129,7 @@ func launch(ctx context.Context, prog *program.Program, id, runDir string, termi
 	}()
 	// A step can wait for long, for a file system on the network say.
 	stop := context.AfterFunc(ctx, func() {
-		killStarting(started.Process.Pid, runDir)
+		killStarting(started.Pid, runDir)
 		started.GiveUp()
 	})
 	verdict := started.Verdict()
@@ -143,7 +143,7 @@ func launch(ctx context.Context, prog *program.Program, id, runDir string, termi
 		}
 		return nil, err
 	}
-	if err := p.open(started.Process.Pid, terminal); err != nil {
+	if err := p.open(started.Pid, terminal); err != nil {
 		return nil, err
 	}
 	return p, nil

@@ -13,16 +13,16 @@ func run(t *testing.T, b *Builder) (code int, verdict error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := p.Start([]string{"program"}, []*os.File{nil, nil, nil, nil})
+	s, err := p.Start(StartArgs{Argv: []string{"program"}, Files: make([]*os.File, 4)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	verdict = s.Verdict()
-	state, err := s.Process.Wait()
+	state, err := s.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return state.ExitCode(), verdict
+	return state.ExitStatus(), verdict
 }
 
 func TestFailedStepIsNamed(t *testing.T) {
@@ -52,7 +52,7 @@ func TestNoPageIsWritableAndExecutable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := p.Start([]string{"program"}, []*os.File{nil, w, nil, nil})
+	s, err := p.Start(StartArgs{Argv: []string{"program"}, Files: []*os.File{nil, w, nil, nil}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestNoPageIsWritableAndExecutable(t *testing.T) {
 	maps := make([]byte, 8192)
 	k, _ := r.Read(maps)
 	r.Close()
-	if _, err := s.Process.Wait(); err != nil {
+	if _, err := s.Wait(); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s", maps[:k])
@@ -124,14 +124,14 @@ func TestStartWithManyFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := p.Start([]string{"program"}, files)
+		s, err := p.Start(StartArgs{Argv: []string{"program"}, Files: files})
 		if err != nil {
 			t.Fatalf("%d files: %v", len(files), err)
 		}
 		if err := s.Verdict(); err != nil {
 			t.Fatal(err)
 		}
-		if state, err := s.Process.Wait(); err != nil || state.ExitCode() != 4 {
+		if state, err := s.Wait(); err != nil || state.ExitStatus() != 4 {
 			t.Fatalf("%d files: %v %v", len(files), state, err)
 		}
 		r.Close()

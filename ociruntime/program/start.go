@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -33,39 +35,68 @@ func (f *Failure) Unwrap() error { return f.Errno }
 
 // Started is a running program.
 type Started struct {
-	Process *os.Process
+	// Pid is the process's. It is a child of this one: Wait reaps it.
+	Pid     int
 	program *Program
 	verdict *os.File
 }
 
-// Start runs the program as a child process with argv, an empty environment,
-// and files as its descriptors 0, 1, ...; files[VerdictFD] must be nil: the
-// verdict pipe goes there. One more descriptor after them is the program itself.
-func (p *Program) Start(argv []string, files []*os.File) (_ *Started, err error) {
+// StartArgs say how a program is started.
+type StartArgs struct {
+	// Argv are its arguments. Its environment is empty.
+	Argv []string
+	// Files are its descriptors 0, 1, ..., nil for a closed one. The verdict pipe
+	// goes to VerdictFD, whatever is there. One more descriptor after them is the
+	// program itself.
+	Files []*os.File
+	// Patient: the verdict is waited for in a read that GiveUp does not end, which
+	// is cheaper in a process that does nothing else.
+	Patient bool
+}
+
+// Start runs the program as a child process, in a session of its own.
+func (p *Program) Start(a StartArgs) (_ *Started, err error) {
 	exe, err := linux.SealedMemfd("berth", p)
 	if err != nil {
 		return nil, fmt.Errorf("make the program's file: %w", err)
 	}
 	defer exe.Close()
-	r, w, err := os.Pipe()
+	r, w, err := linux.Pipe(!a.Patient, false)
 	if err != nil {
 		return nil, fmt.Errorf("make the verdict pipe: %w", err)
 	}
 	defer w.Close()
-	files[VerdictFD] = w
+	files := make([]uintptr, len(a.Files)+1)
+	for i, f := range append(a.Files, exe) {
+		if i == VerdictFD {
+			f = w
+		}
+		files[i] = ^uintptr(0)
+		if f != nil {
+			files[i] = f.Fd()
+		}
+	}
 	// The executable is named by where the child has it: its number here may be
-	// used for something else while the child sorts its files.
-	proc, err := os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", len(files)), argv, &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: append(files, exe), Sys: &syscall.SysProcAttr{Setsid: true},
+	// used for something else while the child sorts its files. No os.StartProcess:
+	// that asks the kernel for a pidfd first, with a process to try it.
+	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(len(a.Files)), a.Argv, &syscall.ProcAttr{
+		Dir: "/", Env: []string{}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
+	runtime.KeepAlive(a.Files)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the program: %w", err), r.Close())
 	}
-	return &Started{Process: proc, program: p, verdict: r}, nil
+	return &Started{Pid: pid, program: p, verdict: r}, nil
 }
 
-// GiveUp makes Verdict return at once: a process can be beyond the reach of
-// signals for long.
+// Wait reaps the program, once.
+func (s *Started) Wait() (syscall.WaitStatus, error) { return linux.WaitChild(s.Pid) }
+
+// Kill ends the program. It must not be reaped yet.
+func (s *Started) Kill() { _ = syscall.Kill(s.Pid, syscall.SIGKILL) } // it may have ended
+
+// GiveUp makes Verdict return at once, if it is not patient: a process can be
+// beyond the reach of signals for long.
 func (s *Started) GiveUp() { _ = s.verdict.SetReadDeadline(time.Unix(1, 0)) } // it may be closed
 
 // Verdict waits until the verdict pipe closes, which is when the last process

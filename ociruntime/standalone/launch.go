@@ -104,12 +104,12 @@ func (f *inherited) preserve(n int) error {
 // launch starts a program and waits for its verdict. begun runs when the
 // process is there, which may not have come far.
 func launch(ctx context.Context, prog *program.Program, files *inherited, begun func(pid int) error) (pid int, err error) {
-	started, err := prog.Start([]string{"berth-oci"}, files.list)
+	started, err := prog.Start(program.StartArgs{Argv: []string{"berth-oci"}, Files: files.list, Patient: true})
 	if err != nil {
 		return 0, err
 	}
 	files.handOver()
-	stop := context.AfterFunc(ctx, started.GiveUp)
+	stop := context.AfterFunc(ctx, started.Kill) // what it has begun ends with it
 	pid, err = started.Child()
 	if err == nil {
 		if err = begun(pid); err == nil {
@@ -123,9 +123,9 @@ func launch(ctx context.Context, prog *program.Program, files *inherited, begun 
 		_ = syscall.Kill(pid, syscall.SIGKILL) // our child, which nobody has reaped
 	}
 	if err != nil {
-		_ = started.Process.Kill() // it may have ended
+		started.Kill()
 	}
-	_, werr := started.Process.Wait()
+	_, werr := started.Wait()
 	if err == nil {
 		err = werr
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -177,9 +176,9 @@ func (c *container) wantNothingLeft() {
 			c.Errorf("left in the state directory: %s", e.Name())
 		}
 	}
-	found, err := exec.Command("find", "/sys/fs/cgroup", "-maxdepth", "2", "-name", c.id).Output()
+	found, err := filepath.Glob("/sys/fs/cgroup/*/" + c.id)
 	if err != nil || len(found) > 0 {
-		c.Errorf("left of the cgroup: %s, %v", found, err)
+		c.Errorf("left of the cgroup: %v, %v", found, err)
 	}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil || strings.Contains(string(mounts), c.dir) {

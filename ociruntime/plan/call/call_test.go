@@ -68,7 +68,7 @@ func TestNo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := p.Start([]string{"no"}, []*os.File{os.Stdin, os.Stdout, os.Stderr, nil})
+	s, err := p.Start(program.StartArgs{Argv: []string{"no"}, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, nil}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestNo(t *testing.T) {
 	if err := s.Verdict(); !errors.As(err, &f) || f.Errno != syscall.EBADF || f.Step.Name != "ask" {
 		t.Errorf("verdict: %v", err)
 	}
-	if _, err := s.Process.Wait(); err != nil {
+	if _, err := s.Wait(); err != nil {
 		t.Error(err)
 	}
 }
