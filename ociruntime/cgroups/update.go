@@ -11,6 +11,7 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/cgroups/limit"
 	"berth/ociruntime/cgroups/stats"
+	"berth/ociruntime/cgroups/systemd"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -33,6 +34,9 @@ func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 	full, err := c.complete(res)
 	if err != nil {
 		return err
+	}
+	if c.unit != nil {
+		systemd.RoundQuota(full)
 	}
 	settings, err := limit.Compile(c.version, full)
 	if err != nil {
@@ -58,6 +62,11 @@ func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 	}
 	if err := c.updateDevices(tree, res.Devices); err != nil {
 		return errors.Join(err, c.apply(tree, before))
+	}
+	if c.unit != nil {
+		if err := c.updateUnit(ctx, full); err != nil {
+			return errors.Join(err, c.apply(tree, before))
+		}
 	}
 	return nil
 }
