@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"syscall"
@@ -67,7 +66,7 @@ func (l Layout) placeFor(a Args) (c *Cgroup, err error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Devices = append([]specs.LinuxDeviceCgroup{{Access: "rwm"}}, res.Devices...)
+	res.Devices = fromNothing(res.Devices)
 	if err := c.prepare(&res); err != nil {
 		return nil, err
 	}
@@ -364,25 +363,4 @@ func inherit(tree *linux.ControlTree, dir string, root int, file string) (before
 		}
 	}
 	return false, tree.Write(dir+file, data)
-}
-
-// chown gives a version 2 cgroup to a user of the container, as the kernel
-// wants it for delegation (cgroups(7)). Version 1 is not safe to delegate.
-func (c *Cgroup) chown(uid int) error {
-	if uid == 0 || c.unified == "" || len(c.layout.V1) > 0 {
-		return nil
-	}
-	files := []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
-	if data, err := linux.ReadControl("/sys/kernel/cgroup/delegate"); err == nil { // Linux 4.15
-		files = strings.Fields(data)
-	}
-	for _, f := range append([]string{""}, files...) {
-		if strings.Contains(f, "/") {
-			continue
-		}
-		if err := os.Lchown(path.Join(c.unified, f), uid, -1); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("give cgroup %s to user %d: %w", c.path, uid, err)
-		}
-	}
-	return nil
 }

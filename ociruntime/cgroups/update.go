@@ -35,6 +35,9 @@ func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 	if err != nil {
 		return err
 	}
+	if len(res.Devices) > 0 {
+		full.Devices = fromNothing(res.Devices)
+	}
 	if c.unit != nil {
 		systemd.RoundQuota(full)
 	}
@@ -60,7 +63,7 @@ func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 	if err := c.apply(tree, settings); err != nil {
 		return errors.Join(err, c.apply(tree, before))
 	}
-	if err := c.updateDevices(tree, res.Devices); err != nil {
+	if err := c.updateDevices(tree, full.Devices); err != nil {
 		return errors.Join(err, c.apply(tree, before))
 	}
 	if c.unit != nil {
