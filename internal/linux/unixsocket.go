@@ -44,6 +44,25 @@ func DialUnix(path string) (*os.File, error) {
 	return socket, nil
 }
 
+// ConnectUnix is DialUnix, for a caller who wants deadlines: the socket waits in
+// the runtime's poller.
+func ConnectUnix(path string) (*os.File, error) {
+	blocking, err := DialUnix(path)
+	if err != nil {
+		return nil, err
+	}
+	defer blocking.Close()
+	fd, err := unix.FcntlInt(blocking.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd) // nothing was written
+		return nil, os.NewSyscallError("fcntl O_NONBLOCK", err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
 // ReceiveFile receives one open file (unix(7), SCM_RIGHTS). name is for errors;
 // it will be read and written through the runtime's poller.
 func ReceiveFile(socket *os.File, name string) (*os.File, error) {

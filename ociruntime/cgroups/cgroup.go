@@ -21,6 +21,7 @@ type Cgroup struct {
 	unified string   // the directory in the version 2 hierarchy, or ""
 	todo    todo     // what is left for Make
 	made    []string // the directories that Make made
+	unit    *unit    // if systemd makes it
 }
 
 // None tells whether this stands for no cgroup: a container of a user who may

@@ -31,7 +31,16 @@ const (
 // seconds for the kernel to let go of them, and then returns
 // errdefs.ErrFailedPrecondition naming those that are left. A cgroup that does
 // not exist is deleted already.
-func (c *Cgroup) Delete(ctx context.Context) error { return c.remove(ctx, c.dirs()) }
+func (c *Cgroup) Delete(ctx context.Context) error {
+	if c.unit == nil {
+		return c.remove(ctx, c.dirs())
+	}
+	stopErr := c.stopUnit(ctx)
+	if err := c.remove(ctx, c.dirs()); err != nil {
+		return errors.Join(err, stopErr)
+	}
+	return nil // with the directories gone there is no unit, whatever systemd said
+}
 
 func (c *Cgroup) remove(ctx context.Context, dirs []string) error {
 	tree := c.tree()

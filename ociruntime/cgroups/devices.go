@@ -98,6 +98,11 @@ func (c *Cgroup) attachDevices(program []linux.BPFInstruction) error {
 	}
 }
 
+// fromNothing puts before a container's rules that nothing is allowed, as runc does: they are a list of what is.
+func fromNothing(list []specs.LinuxDeviceCgroup) []specs.LinuxDeviceCgroup {
+	return append([]specs.LinuxDeviceCgroup{{Access: "rwm"}}, list...)
+}
+
 // updateDevices changes the rules of a cgroup in use. What is allowed before and
 // after is allowed all the while: version 1's list is changed line by line,
 // and version 2's program replaced in one step.
@@ -105,8 +110,7 @@ func (c *Cgroup) updateDevices(tree *linux.ControlTree, list []specs.LinuxDevice
 	if len(list) == 0 {
 		return nil
 	}
-	deny := specs.LinuxDeviceCgroup{Access: "rwm"}
-	d, err := c.devices(&specs.LinuxResources{Devices: append([]specs.LinuxDeviceCgroup{deny}, list...)})
+	d, err := c.devices(&specs.LinuxResources{Devices: list})
 	if err != nil {
 		return err
 	}

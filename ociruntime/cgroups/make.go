@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 	"berth/internal/cleanup"
 	"berth/internal/linux"
 	"berth/ociruntime/cgroups/limit"
+	"berth/ociruntime/cgroups/systemd"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -26,6 +26,10 @@ type Args struct {
 	ID string
 	// Resources are the limits; nil for none.
 	Resources *specs.LinuxResources
+	// Systemd: Path is "slice:prefix:name", and systemd makes the cgroup.
+	Systemd bool
+	// Annotations are the spec's, of which some are for systemd.
+	Annotations map[string]string
 	// Owner, unless 0, is the host's user id that may make groups below
 	// this one: root of a container that sees its cgroup as writable. Version 2 only.
 	Owner int
@@ -46,21 +50,28 @@ func Place(a Args) (*Cgroup, error) {
 	return l.placeFor(a)
 }
 
-func (l Layout) placeFor(a Args) (*Cgroup, error) {
-	c, err := l.place(a.Path, a.ID)
-	if err != nil {
-		return nil, err
-	}
+func (l Layout) placeFor(a Args) (c *Cgroup, err error) {
 	res := specs.LinuxResources{}
 	if a.Resources != nil {
 		res = *a.Resources
 	}
-	res.Devices = append([]specs.LinuxDeviceCgroup{{Access: "rwm"}}, res.Devices...)
+	if a.Systemd {
+		if c, err = l.placeUnit(a); err == nil {
+			systemd.RoundQuota(&res)
+			c.unit.resources = &res
+		}
+	} else {
+		c, err = l.place(a.Path, a.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	res.Devices = fromNothing(res.Devices)
 	if err := c.prepare(&res); err != nil {
 		return nil, err
 	}
 	c.todo.adopt, c.todo.owner = true, a.Owner
-	if a.Path == "" {
+	if a.Path == "" && !a.Systemd {
 		c.dropForbidden()
 		for _, s := range c.todo.settings {
 			if !s.Optional && c.version(s.Controller) == 0 {
@@ -162,6 +173,12 @@ func (c *Cgroup) Make(ctx context.Context) (err error) {
 	defer tree.Close()
 	var undo cleanup.Stack
 	defer undo.Run(&err)
+	if c.unit != nil {
+		if err := c.startUnit(ctx); err != nil {
+			return err
+		}
+		undo.Add(func() error { return c.stopUnit(context.WithoutCancel(ctx)) })
+	}
 	undo.Add(func() error { return c.unmake(tree) })
 	if err := c.mkdirs(tree); err != nil {
 		return err
@@ -217,6 +234,9 @@ func (c *Cgroup) mkdir(tree *linux.ControlTree, dir string, root int) error {
 		err = c.mkdirOne(tree, dir)
 	}
 	if errors.Is(err, fs.ErrExist) {
+		if c.unit != nil && c.unit.started {
+			return nil // systemd made it; a unit of another's could not be started
+		}
 		if c.todo.adopt {
 			return checkUnused(dir)
 		}
@@ -285,6 +305,9 @@ func (c *Cgroup) mkdirOne(tree *linux.ControlTree, dir string) error {
 // Abandon undoes Make: it removes the directories that it made, and leaves those that
 // were there before.
 func (c *Cgroup) Abandon(ctx context.Context) error {
+	if c.unit != nil {
+		return c.Delete(ctx)
+	}
 	return c.remove(ctx, c.made)
 }
 
@@ -340,25 +363,4 @@ func inherit(tree *linux.ControlTree, dir string, root int, file string) (before
 		}
 	}
 	return false, tree.Write(dir+file, data)
-}
-
-// chown gives a version 2 cgroup to a user of the container, as the kernel
-// wants it for delegation (cgroups(7)). Version 1 is not safe to delegate.
-func (c *Cgroup) chown(uid int) error {
-	if uid == 0 || c.unified == "" || len(c.layout.V1) > 0 {
-		return nil
-	}
-	files := []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
-	if data, err := linux.ReadControl("/sys/kernel/cgroup/delegate"); err == nil { // Linux 4.15
-		files = strings.Fields(data)
-	}
-	for _, f := range append([]string{""}, files...) {
-		if strings.Contains(f, "/") {
-			continue
-		}
-		if err := os.Lchown(path.Join(c.unified, f), uid, -1); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("give cgroup %s to user %d: %w", c.path, uid, err)
-		}
-	}
-	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"path"
 	"strings"
 
+	"berth/ociruntime/cgroups/systemd"
+
 	"github.com/containerd/errdefs"
 )
 
@@ -21,6 +23,8 @@ type Record struct {
 	Controllers []string `json:"controllers,omitempty"`
 	// V1 are the version 1 directories.
 	V1 []V1Record `json:"v1,omitempty"`
+	// Unit is set if systemd made the cgroup.
+	Unit *UnitRecord `json:"unit,omitempty"`
 }
 
 // V1Record is one version 1 directory.
@@ -40,6 +44,9 @@ func (c *Cgroup) Record() Record {
 	if c.unified != "" {
 		r.Unified, r.Mount, r.Root, r.Controllers = c.unified, c.layout.Unified, c.layout.UnifiedRoot, c.layout.UnifiedControllers
 	}
+	if u := c.unit; u != nil {
+		r.Unit = &UnitRecord{Slice: u.Slice, Name: u.Name, User: u.User}
+	}
 	for i, h := range c.layout.V1 {
 		if c.v1[i] != "" {
 			r.V1 = append(r.V1, V1Record{Dir: c.v1[i], Mount: h.Mount, Root: h.Root, Controllers: h.Controllers})
@@ -55,6 +62,9 @@ func (r Record) Open() (*Cgroup, error) {
 	bad := r.Unified != "" && !inside(r.Unified, r.Mount)
 	if r.Unified != "" {
 		c.layout.Unified, c.layout.UnifiedRoot, c.layout.UnifiedControllers = r.Mount, r.Root, r.Controllers
+	}
+	if u := r.Unit; u != nil {
+		c.unit = &unit{Unit: systemd.Unit{Slice: u.Slice, Name: u.Name, User: u.User}}
 	}
 	for _, v := range r.V1 {
 		bad = bad || !inside(v.Dir, v.Mount) || len(v.Controllers) == 0

@@ -11,6 +11,7 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/cgroups/limit"
 	"berth/ociruntime/cgroups/stats"
+	"berth/ociruntime/cgroups/systemd"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -34,6 +35,12 @@ func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 	if err != nil {
 		return err
 	}
+	if len(res.Devices) > 0 {
+		full.Devices = fromNothing(res.Devices)
+	}
+	if c.unit != nil {
+		systemd.RoundQuota(full)
+	}
 	settings, err := limit.Compile(c.version, full)
 	if err != nil {
 		return err
@@ -56,8 +63,13 @@ func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 	if err := c.apply(tree, settings); err != nil {
 		return errors.Join(err, c.apply(tree, before))
 	}
-	if err := c.updateDevices(tree, res.Devices); err != nil {
+	if err := c.updateDevices(tree, full.Devices); err != nil {
 		return errors.Join(err, c.apply(tree, before))
+	}
+	if c.unit != nil {
+		if err := c.updateUnit(ctx, full); err != nil {
+			return errors.Join(err, c.apply(tree, before))
+		}
 	}
 	return nil
 }

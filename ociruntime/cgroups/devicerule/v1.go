@@ -169,3 +169,31 @@ func splitKinds(rules []Rule) []Rule {
 	}
 	return slices.Clip(out)
 }
+
+// Entry is a set of devices with what may be done with them. A negative number is any.
+type Entry struct {
+	Block        bool
+	Major, Minor int64
+	Access       string
+}
+
+// KindName is "block" or "char".
+func (e Entry) KindName() string {
+	if e.Block {
+		return "block"
+	}
+	return "char"
+}
+
+// Allowed lists what is allowed, unless all is that no exception denies.
+func (l List) Allowed() (entries []Entry, all bool) {
+	if l.allow {
+		return nil, true
+	}
+	for _, n := range l.order {
+		if a := l.acc[n]; a != 0 {
+			entries = append(entries, Entry{n.kind == 'b', n.major, n.minor, a.String()})
+		}
+	}
+	return entries, false
+}

@@ -238,7 +238,7 @@ func FuzzCompile(f *testing.F) {
 
 func TestCPUWeight(t *testing.T) {
 	for shares, want := range map[uint64]uint64{2: 1, 1024: 100, 262144: 10000, 512: 59, 4096: 303} {
-		if got := cpuWeight(shares); got != want {
+		if got := CPUWeight(shares); got != want {
 			t.Errorf("%d shares: weight %d, want %d", shares, got, want)
 		}
 	}

@@ -15,7 +15,7 @@ func memoryV2(m *specs.LinuxMemory) ([]Setting, error) {
 	if IsSet(m.Limit) {
 		add("--memory", "memory.max", orMax(*m.Limit))
 	}
-	swap, set, err := swapMax(m)
+	swap, set, err := SwapMax(m)
 	if err != nil {
 		return nil, err
 	}
@@ -41,9 +41,9 @@ func swappiness(m *specs.LinuxMemory) bool {
 	return m.Swappiness != nil && *m.Swappiness != math.MaxUint64
 }
 
-// swapMax turns the spec's limit of memory and swap together into version 2's
+// SwapMax turns the spec's limit of memory and swap together into version 2's
 // limit of swap alone; -1 is unlimited.
-func swapMax(m *specs.LinuxMemory) (swap int64, set bool, err error) {
+func SwapMax(m *specs.LinuxMemory) (swap int64, set bool, err error) {
 	limit := int64(0)
 	if m.Limit != nil {
 		limit = *m.Limit
@@ -71,7 +71,7 @@ func cpuV2(c *specs.LinuxCPU) ([]Setting, error) {
 		add("cpu.idle", "cpu.idle", number(*c.Idle))
 	}
 	if IsSet(c.Shares) && !idle { // an idle group has no weight to set
-		add("--cpu-shares", "cpu.weight", number(cpuWeight(*c.Shares)))
+		add("--cpu-shares", "cpu.weight", number(CPUWeight(*c.Shares)))
 	}
 	if IsSet(c.Quota) || IsSet(c.Period) {
 		value := "max"
@@ -99,10 +99,10 @@ func cpuV2(c *specs.LinuxCPU) ([]Setting, error) {
 	return out, nil
 }
 
-// cpuWeight turns version 1's shares (2 to 262144, normally 1024) into version
+// CPUWeight turns version 1's shares (2 to 262144, normally 1024) into version
 // 2's weight (1 to 10000, normally 100) by the curve that meets all three
 // points, as runc 1.3.2, crun 1.23 and Kubernetes do.
-func cpuWeight(shares uint64) uint64 {
+func CPUWeight(shares uint64) uint64 {
 	switch {
 	case shares <= minShares:
 		return 1
