@@ -2,8 +2,8 @@
 // file system has at their place (option tmpcopyup).
 //
 // Level: R.
-// Owns: which directory a tmpfs is filled from.
-// May import: ociruntime/plan, internal/copytree, internal/linux.
+// Owns: what such a tmpfs is filled with.
+// May import: ociruntime/facts and plan, internal/copytree, internal/linux.
 // Must not know: how a program is started.
 package copyup
 
@@ -12,12 +12,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"strings"
 	"syscall"
 
 	"berth/internal/copytree"
 	"berth/internal/linux"
+	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -55,8 +55,11 @@ func one(ctx context.Context, s *specs.Spec, c plan.CopyUp) (_ *os.File, err err
 			_ = mnt.Close() // the first error counts
 		}
 	}()
-	source, err := openSource(s, c)
-	if err != nil || source == nil {
+	source, err := facts.OpenOrigin(s, c.Below, c.Destination, syscall.O_RDONLY|syscall.O_DIRECTORY)
+	if errors.Is(err, os.ErrNotExist) {
+		return mnt, nil
+	}
+	if err != nil {
 		return mnt, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
@@ -78,49 +81,6 @@ func one(ctx context.Context, s *specs.Spec, c plan.CopyUp) (_ *os.File, err err
 		}
 	}
 	return mnt, nil
-}
-
-// openSource opens the directory to copy; nil if there is none.
-func openSource(s *specs.Spec, c plan.CopyUp) (*os.File, error) {
-	root, rest, ok := origin(s, c)
-	if !ok {
-		return nil, nil
-	}
-	dir, err := linux.OpenPath(root)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	source, err := linux.OpenInRoot(dir, rest, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	return source, err
-}
-
-// origin is where the content is: in the root file system or, if an earlier
-// mount covers the place, in the source of that bind. A new file system has none.
-func origin(s *specs.Spec, c plan.CopyUp) (root, rest string, ok bool) {
-	if s.Root == nil {
-		return "", "", false
-	}
-	root, rest = s.Root.Path, c.Destination
-	covered := -1
-	for _, m := range c.Below {
-		at := path.Clean("/" + m.Destination)
-		below, inside := strings.CutPrefix(c.Destination, at)
-		if !inside || below != "" && below[0] != '/' || len(at) < covered {
-			continue
-		}
-		covered = len(at)
-		root, rest = "", ""
-		for _, o := range m.Options {
-			if o == "bind" || o == "rbind" {
-				root, rest = m.Source, "/"+below
-			}
-		}
-	}
-	return root, rest, root != ""
 }
 
 // hostIDs turns the ids in options, which are the container's, into the host's.

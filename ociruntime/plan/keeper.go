@@ -88,7 +88,7 @@ func (p *planner) prepareKeeper() {
 	}
 	// Modes below are meant as they stand.
 	p.Call("umask", linux.SysUmask, program.Int(0))
-	if len(p.mounts) > manyMounts {
+	if p.manyFiles() {
 		p.raiseFiles()
 	}
 	p.Do("make signals between keeper and init")

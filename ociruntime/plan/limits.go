@@ -86,11 +86,22 @@ func (p *planner) limitFiles() {
 			return
 		}
 		limit = p.Words("rlimit", r.Soft, r.Hard).At(0)
-	case len(p.mounts) <= manyMounts:
+	case !p.manyFiles():
 		return
 	}
 	p.Do("limit %s again", name)
 	p.Call("prlimit64", linux.SysPrlimit64, program.Int(0), program.Flags(number.RlimitNofile, name), limit, program.Int(0))
+}
+
+// manyFiles says whether the making may pass the usual limit of open files.
+func (p *planner) manyFiles() bool {
+	n := len(p.mounts)
+	for _, d := range p.devices {
+		if d.bind || d.name == "" {
+			n++
+		}
+	}
+	return n > manyMounts
 }
 
 // raiseFiles raises the limit of open files as far as it goes; limitFiles gives

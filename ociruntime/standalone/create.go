@@ -14,6 +14,7 @@ import (
 	"berth/ociruntime/bundle"
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/copyup"
+	"berth/ociruntime/environ"
 	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
@@ -85,6 +86,9 @@ func (m *making) read(context.Context) error {
 func (m *making) plan(wait bool) func(context.Context) error {
 	return func(context.Context) (err error) {
 		s, in := m.spec, &m.in
+		s.Process.Env = environ.Complete(s.Process.Env, s.Process.User.UID, func(flags int) (*os.File, error) {
+			return facts.OpenOrigin(s, s.Mounts, "/etc/passwd", flags)
+		})
 		if m.in, err = m.runtime.input(m.args.ID, s, m.args.ProcessArgs); err != nil {
 			return err
 		}
