@@ -10,11 +10,12 @@ type CheckpointArgs struct {
 	ImagePath, WorkPath, ParentPath                   string
 	LeaveRunning, TCPEstablished, ExtUnixSk, ShellJob bool
 	TCPSkipInFlight, FileLocks, PreDump, LazyPages    bool
-	AutoDedup                                         bool
+	AutoDedup, LinkRemap                              bool
 	StatusFD                                          int // -1: none
 	PageServer                                        string
 	ManageCgroups                                     string // soft, full, strict, ignore
 	EmptyNS                                           []string
+	LSMProfile, LSMMountContext                       string // Restore only
 }
 
 var errNotYet = errors.New("not there yet")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -76,6 +75,11 @@ func (m *making) read(context.Context) error {
 		return err
 	}
 	m.args.Bundle, m.spec, m.config = b.Dir, b.Spec, b.Config
+	if n := m.args.ListenFDs; n > 0 {
+		p := m.spec.Process
+		p.Env = append(p.Env, fmt.Sprintf("LISTEN_FDS=%d", n), "LISTEN_PID=1")
+		m.args.PreserveFDs += n
+	}
 	for _, w := range b.Warnings {
 		m.runtime.warn(w)
 	}
@@ -178,7 +182,7 @@ func (m *making) open(ctx context.Context) (err error) {
 		}
 		f.list[plan.FDStart], f.list[plan.FDStarted] = f.own(start), f.own(started)
 	}
-	if err := f.console(m.spec.Process.Terminal, m.args.ConsoleSocket); err != nil {
+	if err := f.console(m.spec.Process.Terminal, m.in.Handover.Wait || m.args.Detach, m.args.ConsoleSocket); err != nil {
 		return err
 	}
 	if m.in.Handover.Hooks || m.in.Rootless {
@@ -238,20 +242,5 @@ func (m *making) finish(context.Context) error {
 			return err
 		}
 	}
-	return writePid(m.args.PidFile, m.pid)
-}
-
-// writePid writes a pid file, whole or not at all.
-func writePid(path string, pid int) error {
-	if path == "" {
-		return nil
-	}
-	fresh := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if err := os.WriteFile(fresh, fmt.Append(nil, pid), 0o666); err != nil {
-		return fmt.Errorf("write the pid file: %w", err)
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return fmt.Errorf("write the pid file: %w", errors.Join(err, os.Remove(fresh)))
-	}
-	return nil
+	return m.args.publish(m.pid, "standard")
 }

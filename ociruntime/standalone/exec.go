@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"berth/internal/fault"
+	"berth/internal/linux"
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/environ"
 	"berth/ociruntime/facts"
@@ -36,8 +38,13 @@ func (r *Runtime) Exec(ctx context.Context, id string, a ExecArgs) (code int, er
 	if err = errors.Join(err, d.Close()); err != nil {
 		return 0, err
 	}
-	if err := writePid(a.PidFile, pid); err != nil || a.Detach {
-		return 0, err
+	if err := a.publish(pid, "setns"); err != nil {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // our child, which nobody has reaped
+		_, werr := linux.WaitChild(pid)
+		return 0, errors.Join(err, werr)
+	}
+	if a.Detach {
+		return 0, nil
 	}
 	return attend(ctx, pid, files)
 }
@@ -91,7 +98,7 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 		return 0, err
 	}
 	files.standard(a.Process.Terminal)
-	if err := files.console(a.Process.Terminal, a.ConsoleSocket); err != nil {
+	if err := files.console(a.Process.Terminal, a.Detach, a.ConsoleSocket); err != nil {
 		return 0, err
 	}
 	joins, err := cg.OpenJoins(doors)

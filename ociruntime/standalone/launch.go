@@ -8,10 +8,12 @@ import (
 	"strings"
 	"syscall"
 
+	"berth/internal/fault"
 	"berth/internal/linux"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
 
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -58,9 +60,14 @@ func (f *inherited) standard(terminal bool) {
 	}
 }
 
-// console connects to the caller's socket, or makes one of our own.
-func (f *inherited) console(terminal bool, path string) error {
+// console connects to the caller's socket, or makes one of our own. Who holds
+// the terminal must outlive this process if that does not stay.
+func (f *inherited) console(terminal, detach bool, path string) error {
 	switch {
+	case terminal && detach && path == "":
+		return fault.Errorf(errdefs.ErrInvalidArgument, "process.terminal is set, but nobody would hold the terminal: give --console-socket, or run without --detach")
+	case terminal && !detach && path != "":
+		return fault.Errorf(errdefs.ErrInvalidArgument, "console socket %s: the terminal is this one while the process is waited for: detach, or leave the socket out", path)
 	case !terminal && path != "":
 		return fmt.Errorf("console socket %s: the process has no terminal: set process.terminal or leave the socket out", path)
 	case !terminal:

@@ -43,6 +43,8 @@ type ProcessArgs struct {
 	PidFile string
 	// ConsoleSocket, if set, is a unix socket that gets the terminal's master.
 	ConsoleSocket string
+	// PidfdSocket, if set, is a unix socket that gets a pidfd of the process.
+	PidfdSocket string
 	// PreserveFDs: descriptors 3 to 3+PreserveFDs-1 of this process are the new one's too.
 	PreserveFDs int
 	// Detach: do not wait for the process.
@@ -58,6 +60,9 @@ type CreateArgs struct {
 	ID string
 	// Bundle is the directory of config.json.
 	Bundle string
+	// ListenFDs: so many descriptors from 3 on are sockets that somebody listens on
+	// for the process (sd_listen_fds(3)). PreserveFDs counts those after them.
+	ListenFDs int
 	// NoPivot: for a root on the initramfs, where pivot_root(2) does not work.
 	NoPivot bool
 	// Keep: Run leaves the stopped container's state.

@@ -2,6 +2,8 @@ package container
 
 import (
 	"context"
+	"os"
+	"strconv"
 
 	"berth/api/runc/command"
 	"berth/ociruntime/standalone"
@@ -28,7 +30,7 @@ func Create() command.Command {
 				if err != nil {
 					return 0, err
 				}
-				a.ID = args[0]
+				a.ID, a.ListenFDs = args[0], listenFDs(c)
 				return 0, rt.Create(ctx, a)
 			}
 		},
@@ -46,6 +48,21 @@ func createFlags(f *command.Flags, a *standalone.CreateArgs) {
 // processFlags are those of all commands that start a process.
 func processFlags(f *command.Flags, a *standalone.ProcessArgs) {
 	f.String(&a.ConsoleSocket, "console-socket", "PATH", "a unix socket that gets the terminal's master")
+	f.String(&a.PidfdSocket, "pidfd-socket", "PATH", "a unix socket that gets a pidfd of the process")
 	f.String(&a.PidFile, "pid-file", "FILE", "write the process id to FILE")
 	f.Int(&a.PreserveFDs, "preserve-fds", "N", "the process gets N further open files of the caller, from number 3 on")
+}
+
+// listenFDs is how many sockets systemd has opened for the container's process
+// (sd_listen_fds(3)).
+func listenFDs(c *command.CLI) int {
+	pid, err := strconv.Atoi(c.Env("LISTEN_PID"))
+	if err != nil || pid != os.Getpid() {
+		return 0
+	}
+	n, err := strconv.Atoi(c.Env("LISTEN_FDS"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
 }

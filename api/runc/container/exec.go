@@ -62,12 +62,6 @@ as config.json does under "process".`,
 				if a.Process, err = e.process(c, rt, args); err != nil {
 					return 0, err
 				}
-				if a.Detach && a.Process.Terminal && a.ConsoleSocket == "" {
-					return 0, errors.New("a detached process with a terminal needs --console-socket: nobody else would hold the terminal")
-				}
-				if a.ConsoleSocket != "" && (!a.Detach || !a.Process.Terminal) {
-					return 0, errors.New("--console-socket is for a detached process with a terminal: give --detach and --tty too")
-				}
 				code, err := rt.Exec(ctx, args[0], a)
 				return code, toEngines(err)
 			}

@@ -37,7 +37,7 @@ terminal, and removes the container.`,
 				if err != nil {
 					return 0, err
 				}
-				a.ID = args[0]
+				a.ID, a.ListenFDs = args[0], listenFDs(c)
 				return rt.Run(ctx, a)
 			}
 		},

@@ -30,6 +30,7 @@ func Checkpoint() command.Command {
 			f.String(&a.ParentPath, "parent-path", "DIR", "images of an earlier --pre-dump, relative to --image-path")
 			f.Bool(&a.LeaveRunning, "leave-running", "let the container run on")
 			f.Bool(&a.TCPSkipInFlight, "tcp-skip-in-flight", "leave out connections that are being made")
+			f.Bool(&a.LinkRemap, "link-remap", "give files without a name one, to find them again")
 			f.Int(&a.StatusFD, "status-fd", "FD", "CRIU writes a zero byte to FD when lazy pages are ready")
 			f.String(&a.PageServer, "page-server", "ADDRESS:PORT", "send the memory to a page server")
 			f.Bool(&a.PreDump, "pre-dump", "write memory only and let the container run on")

@@ -26,6 +26,8 @@ container's process has ended.`,
 			f.Bool(&create.Detach, "detach,d", "do not wait for the process")
 			f.Bool(&create.NoPivot, "no-pivot", "for a root on a ram disk, which cannot be pivoted")
 			f.Bool(&ignored, "no-subreaper", "").Hidden = true
+			f.String(&a.LSMProfile, "lsm-profile", "TYPE:NAME", "restore with this profile of AppArmor or SELinux")
+			f.String(&a.LSMMountContext, "lsm-mount-context", "CONTEXT", "restore mounts with this SELinux context")
 			shared(f, &a)
 			return func(ctx context.Context, c *command.CLI, args []string) (int, error) {
 				if err := check(&a); err != nil {

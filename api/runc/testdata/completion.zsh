@@ -28,7 +28,7 @@ _berth_oci() {
 	fi
 	case $words[2] in
 	create)
-		if [[ $PREFIX == -* ]]; then compadd -- --bundle -b --console-socket --pid-file --preserve-fds --no-pivot --no-new-keyring --help
+		if [[ $PREFIX == -* ]]; then compadd -- --bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds --no-pivot --no-new-keyring --help
 		else compadd -- ${(f)"$(berth-oci list -q 2>/dev/null)"}
 		fi ;;
 	start)
@@ -36,11 +36,11 @@ _berth_oci() {
 		else compadd -- ${(f)"$(berth-oci list -q 2>/dev/null)"}
 		fi ;;
 	run)
-		if [[ $PREFIX == -* ]]; then compadd -- --bundle -b --console-socket --pid-file --preserve-fds --no-pivot --no-new-keyring --detach -d --keep --help
+		if [[ $PREFIX == -* ]]; then compadd -- --bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds --no-pivot --no-new-keyring --detach -d --keep --help
 		else compadd -- ${(f)"$(berth-oci list -q 2>/dev/null)"}
 		fi ;;
 	exec)
-		if [[ $PREFIX == -* ]]; then compadd -- --process -p --cwd --env -e --tty -t --user -u --additional-gids -g --cap -c --no-new-privs --apparmor --process-label --console-socket --pid-file --preserve-fds --detach -d --cgroup --ignore-paused --help
+		if [[ $PREFIX == -* ]]; then compadd -- --process -p --cwd --env -e --tty -t --user -u --additional-gids -g --cap -c --no-new-privs --apparmor --process-label --console-socket --pidfd-socket --pid-file --preserve-fds --detach -d --cgroup --ignore-paused --help
 		else compadd -- ${(f)"$(berth-oci list -q 2>/dev/null)"}
 		fi ;;
 	kill)
@@ -80,11 +80,11 @@ _berth_oci() {
 		else compadd -- ${(f)"$(berth-oci list -q 2>/dev/null)"}
 		fi ;;
 	checkpoint)
-		if [[ $PREFIX == -* ]]; then compadd -- --image-path --work-path --tcp-established --ext-unix-sk --shell-job --lazy-pages --file-locks --manage-cgroups-mode --empty-ns --auto-dedup --parent-path --leave-running --tcp-skip-in-flight --status-fd --page-server --pre-dump --help
+		if [[ $PREFIX == -* ]]; then compadd -- --image-path --work-path --tcp-established --ext-unix-sk --shell-job --lazy-pages --file-locks --manage-cgroups-mode --empty-ns --auto-dedup --parent-path --leave-running --tcp-skip-in-flight --link-remap --status-fd --page-server --pre-dump --help
 		else compadd -- ${(f)"$(berth-oci list -q 2>/dev/null)"}
 		fi ;;
 	restore)
-		if [[ $PREFIX == -* ]]; then compadd -- --bundle -b --console-socket --pid-file --detach -d --no-pivot --image-path --work-path --tcp-established --ext-unix-sk --shell-job --lazy-pages --file-locks --manage-cgroups-mode --empty-ns --auto-dedup --help
+		if [[ $PREFIX == -* ]]; then compadd -- --bundle -b --console-socket --pid-file --detach -d --no-pivot --lsm-profile --lsm-mount-context --image-path --work-path --tcp-established --ext-unix-sk --shell-job --lazy-pages --file-locks --manage-cgroups-mode --empty-ns --auto-dedup --help
 		else compadd -- ${(f)"$(berth-oci list -q 2>/dev/null)"}
 		fi ;;
 	spec)
