@@ -204,3 +204,28 @@ func (h *Hangup) Wait() error {
 
 // Close ends the watch and wakes Wait.
 func (h *Hangup) Close() error { return h.f.Close() }
+
+// SendFile sends data and with its first byte an open file (unix(7), SCM_RIGHTS).
+// The socket blocks.
+func SendFile(socket *os.File, data []byte, f *os.File) error {
+	var err error
+	send := func(to, fd int) {
+		for oob := unix.UnixRights(fd); len(data) > 0 && err == nil; oob = nil {
+			var n int
+			err = retry(func() (err error) {
+				n, err = unix.SendmsgN(to, data, oob, nil, unix.MSG_NOSIGNAL)
+				return err
+			})
+			data = data[max(n, 0):]
+		}
+	}
+	cerr := control(socket, func(to int) {
+		if ferr := control(f, func(fd int) { send(to, fd) }); ferr != nil {
+			err = ferr
+		}
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return os.NewSyscallError("sendmsg", err)
+}

@@ -3,7 +3,7 @@
 //
 // Level: R.
 // Owns: the system call tables, the meaning of a profile, the filter's bytes.
-// May import: the standard library, runtime-spec, x/net/bpf.
+// May import: the standard library, runtime-spec, x/net/bpf, internal/linux.
 // Must not know: how a filter is loaded, containers, other rooms.
 //
 // # What a profile means
