@@ -65,7 +65,8 @@ func move(from, to string) error {
 	return nil
 }
 
-// copySymlinks copies links such as cpu -> cpu,cpuacct.
+// copySymlinks copies links such as cpu -> cpu,cpuacct, but for those to a
+// directory where nothing is mounted.
 func copySymlinks(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -76,10 +77,13 @@ func copySymlinks(from, to string) error {
 			continue
 		}
 		target, err := os.Readlink(filepath.Join(from, e.Name()))
-		if err == nil {
-			err = os.Symlink(target, filepath.Join(to, e.Name()))
-		}
 		if err != nil {
+			return err
+		}
+		if _, err := os.Lstat(filepath.Join(to, target)); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := os.Symlink(target, filepath.Join(to, e.Name())); err != nil {
 			return err
 		}
 	}

@@ -72,12 +72,12 @@ func newestRunc(ctx context.Context, cache string) (Runtime, error) {
 		return Runtime{}, err
 	}
 	defer mod.remove()
-	version, err := mod.run("list", "-m", "-f", "{{.Version}}", runcModule)
+	version, err := mod.run(ctx, "list", "-m", "-f", "{{.Version}}", runcModule)
 	if err != nil {
 		return Runtime{}, err
 	}
 	dir, err := cached(cache, "runc-"+version, func(dir string) error {
-		_, err := mod.run("build", "-trimpath", "-tags", "seccomp", "-ldflags", "-s -w", "-o", filepath.Join(dir, "runc"), runcModule)
+		_, err := mod.run(ctx, "build", "-trimpath", "-tags", "seccomp", "-ldflags", "-s -w", "-o", filepath.Join(dir, "runc"), runcModule)
 		return err
 	})
 	return Runtime{Name: "runc " + strings.TrimPrefix(version, "v"), Path: filepath.Join(dir, "runc")}, err

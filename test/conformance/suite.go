@@ -111,18 +111,18 @@ func buildSuite(ctx context.Context, dir string) error {
 	if err := os.Mkdir(programs, 0o755); err != nil {
 		return err
 	}
-	if _, err := mod.run("build", "-trimpath", "-ldflags", "-s -w", "-o", programs+"/", suiteModule+"/validation/..."); err != nil {
+	if _, err := mod.run(ctx, "build", "-trimpath", "-ldflags", "-s -w", "-o", programs+"/", suiteModule+"/validation/..."); err != nil {
 		return err
 	}
-	overlay, err := mod.leaveFileLimit()
+	overlay, err := mod.leaveFileLimit(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := mod.run("build", "-trimpath", "-ldflags", "-s -w", "-overlay", overlay,
+	if _, err := mod.run(ctx, "build", "-trimpath", "-ldflags", "-s -w", "-overlay", overlay,
 		"-o", filepath.Join(dir, "runtimetest"), suiteModule+"/cmd/runtimetest"); err != nil {
 		return err
 	}
-	source, err := mod.run("list", "-m", "-f", "{{.Dir}}", suiteModule)
+	source, err := mod.run(ctx, "list", "-m", "-f", "{{.Dir}}", suiteModule)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,6 @@ func buildSuite(ctx context.Context, dir string) error {
 
 // module is a Go module made for building one thing from elsewhere.
 type module struct {
-	ctx context.Context //nolint:containedctx // lives as long as one build
 	dir string
 	env []string
 }
@@ -143,11 +142,11 @@ func newModule(ctx context.Context, target string, env ...string) (*module, erro
 	if err != nil {
 		return nil, err
 	}
-	m := &module{ctx: ctx, dir: dir, env: append([]string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=mod"}, env...)}
+	m := &module{dir: dir, env: append([]string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=mod"}, env...)}
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module conformance.invalid\n\ngo 1.24\n"), 0o600); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if _, err := m.run("get", target); err != nil {
+	if _, err := m.run(ctx, "get", target); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return m, nil
@@ -156,8 +155,8 @@ func newModule(ctx context.Context, target string, env ...string) (*module, erro
 func (m *module) remove() { _ = os.RemoveAll(m.dir) } // a temporary directory
 
 // run runs the go command in the module and returns what it prints.
-func (m *module) run(args ...string) (string, error) {
-	cmd := exec.CommandContext(m.ctx, "go", args...)
+func (m *module) run(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = m.dir
 	cmd.Env = append(os.Environ(), m.env...)
 	out, err := cmd.Output()
@@ -174,8 +173,8 @@ func (m *module) run(args ...string) (string, error) {
 // leaveFileLimit writes an overlay under which a Go program does not raise its
 // own RLIMIT_NOFILE at start. With it, as every Go program since 1.19 has it,
 // runtimetest would report its own limit, not the one that the runtime set.
-func (m *module) leaveFileLimit() (overlay string, err error) {
-	root, err := m.run("env", "GOROOT")
+func (m *module) leaveFileLimit(ctx context.Context) (overlay string, err error) {
+	root, err := m.run(ctx, "env", "GOROOT")
 	if err != nil {
 		return "", err
 	}
