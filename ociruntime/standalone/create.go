@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"berth/internal/cleanup"
@@ -85,6 +87,7 @@ func (m *making) read(context.Context) error {
 func (m *making) plan(wait bool) func(context.Context) error {
 	return func(context.Context) (err error) {
 		s, in := m.spec, &m.in
+		s.Process.Env = withHome(s.Process, s.Root.Path)
 		if m.in, err = m.runtime.input(m.args.ID, s, m.args.ProcessArgs); err != nil {
 			return err
 		}
@@ -125,6 +128,18 @@ func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs) (in plan.Input,
 		in.Filter, in.FilterFlags = f.Bytes(), uint64(f.Flags)
 	}
 	return in, nil
+}
+
+// withHome is the environment of a process with HOME, which an engine may leave
+// to the runtime.
+func withHome(p *specs.Process, rootfs string) []string {
+	for _, e := range p.Env {
+		if strings.HasPrefix(e, "HOME=") && e != "HOME=" {
+			return p.Env
+		}
+	}
+	env := slices.DeleteFunc(slices.Clone(p.Env), func(e string) bool { return e == "HOME=" })
+	return append(env, "HOME="+facts.Home(rootfs, p.User.UID))
 }
 
 // cgroupArgs say which cgroup the container gets.

@@ -70,8 +70,10 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	if err := mayEnter(cg, rec.ID, a.IgnorePaused); err != nil {
 		return 0, err
 	}
+	process := *a.Process
+	process.Env = withHome(a.Process, spec.Root.Path)
 	// What an exec has in common with its container, and its own process.
-	both := &specs.Spec{Process: a.Process, Linux: &specs.Linux{
+	both := &specs.Spec{Process: &process, Linux: &specs.Linux{
 		Namespaces: spec.Linux.Namespaces, UIDMappings: spec.Linux.UIDMappings, GIDMappings: spec.Linux.GIDMappings, Seccomp: spec.Linux.Seccomp,
 		Personality: spec.Linux.Personality, MemoryPolicy: spec.Linux.MemoryPolicy,
 	}}
