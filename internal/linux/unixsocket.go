@@ -97,21 +97,6 @@ func ReceiveFile(socket *os.File, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fds[0]), name), nil
 }
 
-// SendFile sends one open file with a text (unix(7), SCM_RIGHTS).
-func SendFile(socket *os.File, text string, file *os.File) error {
-	var err error
-	cerr := control(socket, func(s int) {
-		cerr := control(file, func(f int) { err = unix.Sendmsg(s, []byte(text), unix.UnixRights(f), nil, unix.MSG_NOSIGNAL) })
-		if cerr != nil {
-			err = cerr
-		}
-	})
-	if cerr != nil {
-		return cerr
-	}
-	return os.NewSyscallError("sendmsg", err)
-}
-
 // Duplicate returns a file of its own for an open number (F_DUPFD_CLOEXEC, fcntl(2)).
 func Duplicate(fd int) (*os.File, error) {
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)

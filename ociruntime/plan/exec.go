@@ -44,9 +44,6 @@ func BuildExec(in Input) (*program.Program, error) {
 		// Only the user namespace gives the privilege to enter the others, so that
 		// all are entered at once (setns(2), with a pidfd).
 		born, text = p.enterable(), "all its namespaces"
-		if in.Spec.Process.ApparmorProfile+in.Spec.Process.SelinuxLabel != "" {
-			p.Refuse("process.apparmorProfile and selinuxLabel of an exec need root")
-		}
 	}
 	p.Call("setns", linux.SysSetns, pidfd, program.Flags(born, text))
 	cpus := in.Spec.Process.ExecCPUAffinity
@@ -72,7 +69,7 @@ func BuildExec(in Input) (*program.Program, error) {
 	p.Group("namespace")
 	p.Do("wait for limits")
 	p.await(p.root)
-	if !in.Rootless {
+	if !in.Rootless { // labels are not for users
 		p.labels = attribute.OpenLabels(p.Calls, in.Spec.Process) // while the host's /proc is in view
 		p.Do("enter the container's namespaces")
 		p.Call("setns", linux.SysSetns, pidfd, program.Flags(p.enterable()&^born, "all its namespaces"))

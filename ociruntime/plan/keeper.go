@@ -82,8 +82,7 @@ func (p *planner) prepareKeeper() {
 	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetName, "PR_SET_NAME"), p.String("berth-keeper"))
 	if !p.in.Rootless || p.exec {
 		// Nothing of the program can be read or traced from inside the container. A
-		// rootless init gets there as root of its namespace: until then newuidmap(1)
-		// wants it to be the user's.
+		// rootless init does it later: newuidmap(1) wants it to be the user's.
 		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetDumpable, "PR_SET_DUMPABLE"), program.Int(0))
 	}
 	// Modes below are meant as they stand.
@@ -92,12 +91,10 @@ func (p *planner) prepareKeeper() {
 		p.raiseFiles()
 	}
 	p.Do("make signals between keeper and init")
-	signals := []program.Slot{p.ids, p.root, p.ready}
-	if p.in.Handover != nil {
-		signals = signals[:2] // nobody waits for ready
-	}
-	for _, s := range signals {
-		p.Call("eventfd2", linux.SysEventfd2, program.Int(0), program.Flags(syscall.O_CLOEXEC, "EFD_CLOEXEC")).To(s)
+	for _, s := range []program.Slot{p.ids, p.root, p.ready} {
+		if s != p.ready || p.in.Handover == nil { // where nobody stays, nobody waits for ready
+			p.Call("eventfd2", linux.SysEventfd2, program.Int(0), program.Flags(syscall.O_CLOEXEC, "EFD_CLOEXEC")).To(s)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func sendPidfd(path string, pid int, kind string) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the process for the pidfd socket: %w", err)
 	}
-	if err = errors.Join(linux.SendFile(socket, kind, pidfd), pidfd.Close()); err != nil {
+	if err = errors.Join(linux.SendFile(socket, []byte(kind), pidfd), pidfd.Close()); err != nil {
 		return fmt.Errorf("send to the pidfd socket: %w", err)
 	}
 	return nil

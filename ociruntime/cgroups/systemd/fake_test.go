@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -155,7 +156,7 @@ func (f *fake) dial(t *testing.T) *Conn {
 // count waits for the end of the connection and returns what was called.
 func (f *fake) end(t *testing.T, c *Conn) string {
 	t.Helper()
-	if err := c.Close(); err != nil && !os.IsTimeout(err) {
+	if err := c.Close(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error(err)
 	}
 	<-f.served

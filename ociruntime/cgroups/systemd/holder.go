@@ -32,7 +32,7 @@ func Hold() (_ *Holder, err error) {
 		return nil, fmt.Errorf("make the scope's first process: %w", err)
 	}
 	defer theirs.Close()
-	started, err := prog.Start([]string{"berth-scope"}, []*os.File{theirs, nil, nil, nil})
+	started, err := prog.Start(program.StartArgs{Argv: []string{"berth-scope"}, Files: []*os.File{theirs, nil, nil, nil}})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make the scope's first process: %w", err), life.Close())
 	}
@@ -40,7 +40,7 @@ func Hold() (_ *Holder, err error) {
 }
 
 // Pid is the holder's process.
-func (h *Holder) Pid() int { return h.started.Process.Pid }
+func (h *Holder) Pid() int { return h.started.Pid }
 
 // Release ends the holder and waits for it. It may be repeated, and nil has none.
 func (h *Holder) Release() error {
@@ -52,6 +52,6 @@ func (h *Holder) Release() error {
 	if verr := h.started.Verdict(); verr != nil {
 		err = errors.Join(err, verr)
 	}
-	_, werr := h.started.Process.Wait()
+	_, werr := h.started.Wait()
 	return errors.Join(err, werr)
 }
