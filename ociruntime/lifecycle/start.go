@@ -99,6 +99,9 @@ func (r *Runtime) input(a Args) (plan.Input, error) {
 		if err != nil {
 			return in, fmt.Errorf("compile the seccomp profile: %w", err)
 		}
+		if f.Notifies() {
+			return in, fmt.Errorf("the seccomp profile asks a listener (SCMP_ACT_NOTIFY), which is not supported here: berth-oci does it")
+		}
 		in.Filter, in.FilterFlags = f.Bytes(), uint64(f.Flags)
 	}
 	var err error

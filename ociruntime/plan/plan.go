@@ -57,6 +57,7 @@ const (
 const (
 	FDStart   = FDNotifyR // a byte read from here lets the init go on
 	FDStarted = FDNotifyW // takes the verdict's place while it waits
+	FDSeccomp = FDStdin   // unix socket for a seccomp listener's number
 	FDConsole = FDStdout  // unix socket that gets the terminal's master
 	FDHooks   = FDStderr  // a byte written here asks for hooks, one read says that they ran
 )

@@ -81,8 +81,14 @@ func (p *planner) privileges() {
 		p.Do("set no_new_privs")
 		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetNoNewPrivs, "PR_SET_NO_NEW_PRIVS"), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
 	}
-	p.waitForStart()
-	p.loadFilter()
+	filter := attribute.Filter{Code: p.in.Filter, Flags: p.in.FilterFlags}
+	if filter.Notifies() { // whoever makes the process must hand its listener on: before the wait
+		filter.LoadAndTell(p.Calls, FDSeccomp)
+		p.waitForStart()
+	} else {
+		p.waitForStart()
+		filter.Load(p.Calls)
+	}
 	if loader != 0 {
 		p.setCapabilities(effective, permitted, inheritable)
 	}
@@ -115,19 +121,6 @@ func (p *planner) letGo() {
 	p.preserveFiles()
 	p.Do("unblock signals")
 	p.Call("rt_sigprocmask", linux.SysSignalMask, program.Flags(2, "SIG_SETMASK"), p.Bytes(make([]byte, 8), "none"), program.Int(0), program.Int(8))
-}
-
-// loadFilter installs the seccomp filter (struct sock_fprog, seccomp(2)).
-func (p *planner) loadFilter() {
-	if len(p.in.Filter) == 0 {
-		return
-	}
-	n := len(p.in.Filter) / 8
-	p.Group("privilege")
-	p.Do("load the seccomp filter, %d instructions", n)
-	code := p.Bytes(p.in.Filter, "filter")
-	fprog := p.Words("fprog", uint64(n), code.Pointer())
-	p.Call("seccomp", linux.SysSeccomp, program.Flags(linux.SeccompSetFilter, "SECCOMP_SET_MODE_FILTER"), program.Flags(p.in.FilterFlags, "flags"), fprog.At(0))
 }
 
 func (p *planner) becomeUser() {

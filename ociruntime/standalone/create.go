@@ -101,7 +101,7 @@ func (m *making) plan(wait bool) func(context.Context) error {
 		if in.NotDir, err = facts.Sources(s); err != nil {
 			return err
 		}
-		if m.cgroup, err = cgroups.Place(m.cgroupArgs()); err != nil {
+		if m.cgroup, err = cgroups.Place(cgroups.ArgsOf(m.args.ID, s, m.runtime.SystemdCgroup)); err != nil {
 			return err
 		}
 		facts.DescribeJoins(m.cgroup, m.cgroup.Joins(), in)
@@ -133,15 +133,6 @@ func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs) (in plan.Input,
 		in.Filter, in.FilterFlags = f.Bytes(), uint64(f.Flags)
 	}
 	return in, nil
-}
-
-// cgroupArgs say which cgroup the container gets.
-func (m *making) cgroupArgs() cgroups.Args {
-	a := cgroups.Args{ID: m.args.ID}
-	if l := m.spec.Linux; l != nil {
-		a.Path, a.Resources = l.CgroupsPath, l.Resources
-	}
-	return a
 }
 
 // intend writes down what will be made, before it is.
@@ -192,6 +183,9 @@ func (m *making) open(ctx context.Context) (err error) {
 		}
 		f.hooks, f.list[plan.FDHooks] = ours, f.own(theirs)
 	}
+	if err := f.seccomp(m.in, m.spec); err != nil {
+		return err
+	}
 	joins, err := m.cgroup.OpenJoins(m.cgroup.Joins())
 	if err != nil {
 		return err
@@ -218,10 +212,17 @@ func (m *making) launch(ctx context.Context) (err error) {
 				return err
 			}
 		}
-		if m.in.Handover.Hooks {
-			return m.runHooks(ctx, pid)
+		if err := m.cgroup.Entered(); err != nil {
+			return err
 		}
-		return nil
+		if m.in.Handover.Hooks {
+			if err := m.runHooks(ctx, pid); err != nil {
+				return err
+			}
+		}
+		return m.files.listener(pid, m.spec, specs.State{
+			Version: m.spec.Version, ID: m.args.ID, Status: specs.StateCreating, Pid: pid, Bundle: m.args.Bundle, Annotations: m.spec.Annotations,
+		})
 	})
 	return explain(err, m.spec.Process)
 }

@@ -75,6 +75,9 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 		return 0, err
 	}
 	files.own(pidfd)
+	if r.rootless && a.Process.ApparmorProfile+a.Process.SelinuxLabel != "" {
+		return 0, fault.Errorf(errdefs.ErrNotImplemented, "exec in container %s: process.apparmorProfile and selinuxLabel need root: leave them out", rec.ID)
+	}
 	if err := mayEnter(cg, rec.ID, a.IgnorePaused); err != nil {
 		return 0, err
 	}
@@ -101,6 +104,9 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	if err := files.console(a.Process.Terminal, a.Detach, a.ConsoleSocket); err != nil {
 		return 0, err
 	}
+	if err := files.seccomp(input, both); err != nil {
+		return 0, err
+	}
 	joins, err := cg.OpenJoins(doors)
 	if err != nil {
 		return 0, err
@@ -110,7 +116,11 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	if err := files.preserve(a.PreserveFDs); err != nil {
 		return 0, err
 	}
-	pid, err := launch(ctx, prog, files, func(int) error { return nil })
+	pid, err := launch(ctx, prog, files, func(pid int) error {
+		return files.listener(pid, both, specs.State{
+			Version: spec.Version, ID: rec.ID, Status: specs.StateRunning, Pid: in.Pid, Bundle: rec.Bundle, Annotations: spec.Annotations,
+		})
+	})
 	if err != nil {
 		return 0, fmt.Errorf("exec in container %s: %w", rec.ID, explain(err, a.Process))
 	}

@@ -12,6 +12,7 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
+	"berth/ociruntime/seccomp"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -24,6 +25,9 @@ type inherited struct {
 	hooks *os.File   // other end of plan.FDHooks
 	// terminal is the other end of plan.FDConsole, when the caller has no socket for it.
 	terminal *os.File
+	// agent answers for a filter that asks a listener; filter is the other end of plan.FDSeccomp.
+	agent  *seccomp.Agent
+	filter *os.File
 }
 
 // own notes a file that handOver closes.
@@ -43,12 +47,15 @@ func (f *inherited) handOver() {
 // close closes our ends too.
 func (f *inherited) close() {
 	f.handOver()
-	for _, file := range []*os.File{f.hooks, f.terminal} {
+	if f.agent != nil {
+		_ = f.agent.Close() // it has what it gets
+	}
+	for _, file := range []*os.File{f.hooks, f.terminal, f.filter} {
 		if file != nil {
 			_ = file.Close() // nobody listens any more
 		}
 	}
-	f.hooks, f.terminal = nil, nil
+	f.hooks, f.terminal, f.filter, f.agent = nil, nil, nil, nil
 }
 
 // standard gives the process the caller's standard files, or none where its
