@@ -12,8 +12,6 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/bundle"
 	"berth/ociruntime/cgroups"
-	"berth/ociruntime/copyup"
-	"berth/ociruntime/environ"
 	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
@@ -90,7 +88,7 @@ func (m *making) read(context.Context) error {
 func (m *making) plan(wait bool) func(context.Context) error {
 	return func(context.Context) (err error) {
 		s, in := m.spec, &m.in
-		s.Process.Env = environ.Complete(s.Process.Env, s.Process.User.UID, func(flags int) (*os.File, error) {
+		s.Process.Env = facts.Environment(s.Process.Env, s.Process.User.UID, func(flags int) (*os.File, error) {
 			return facts.OpenOrigin(s, s.Mounts, "/etc/passwd", flags)
 		})
 		if m.in, err = m.runtime.input(m.args.ID, s, m.args.ProcessArgs); err != nil {
@@ -202,7 +200,7 @@ func (m *making) open(ctx context.Context) (err error) {
 		return err
 	}
 	f.add(joined)
-	filled, err := copyup.Open(ctx, m.spec)
+	filled, err := facts.OpenCopyUps(ctx, m.spec)
 	if err != nil {
 		return err
 	}
