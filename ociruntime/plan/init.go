@@ -8,6 +8,7 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/plan/call"
+	"berth/ociruntime/plan/netdevice"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -42,6 +43,7 @@ func (p *planner) init() {
 	p.nameHost()
 	if p.hasNew(specs.NetworkNamespace) {
 		attribute.Loopback(p.Calls)
+		netdevice.SetUp(p.Calls, p.in.NetDevices)
 	}
 	if p.in.Rootless {
 		p.hostRoot()

@@ -99,6 +99,9 @@ func (m *making) plan(wait bool) func(context.Context) error {
 		if in.NotDir, err = facts.Sources(s); err != nil {
 			return err
 		}
+		if in.NetDevices, err = facts.NetDevices(s); err != nil {
+			return err
+		}
 		if m.cgroup, err = cgroups.Place(m.cgroupArgs()); err != nil {
 			return err
 		}
