@@ -159,6 +159,8 @@ const (
 	MpolFStaticNodes    = unix.MPOL_F_STATIC_NODES
 	MpolFRelativeNodes  = unix.MPOL_F_RELATIVE_NODES
 	MpolFNumaBalancing  = unix.MPOL_F_NUMA_BALANCING
+	IflaNetNsFd         = unix.IFLA_NET_NS_FD
+	IflaNewIfindex      = unix.IFLA_NEW_IFINDEX
 	// PerLinux32 is personality(2)'s PER_LINUX32.
 	PerLinux32 = 0x0008
 	// IoprioWhoProcess is ioprio_set(2)'s IOPRIO_WHO_PROCESS.

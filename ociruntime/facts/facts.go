@@ -1,15 +1,17 @@
 // Package facts gathers what a plan depends on besides the spec: kinds of files
-// on the host, the cgroup's doors, namespaces that exist already.
+// on the host, the cgroup's doors, namespaces that exist already, what the root
+// file system holds.
 //
 // Level: R.
 // Owns: the look at the host before a plan is made.
-// May import: ociruntime/plan, ociruntime/cgroups, internal/linux.
+// May import: ociruntime/plan, ociruntime/cgroups, internal/copytree, internal/linux.
 // Must not know: how a program is started, the state on disk.
 package facts
 
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/plan"
@@ -43,7 +45,11 @@ func DescribeJoins(cg *cgroups.Cgroup, joins []cgroups.Join, in *plan.Input) {
 		in.IntoCgroup = in.IntoCgroup || j.Clone
 	}
 	for _, d := range cg.Dirs() {
-		in.CgroupDirs = append(in.CgroupDirs, plan.CgroupDir{Name: d.Name, Path: d.Path})
+		dir := plan.CgroupDir{Name: d.Name, Path: d.Path}
+		if d.Name == "" { // the unified tree
+			dir.Root = strings.TrimSuffix(d.Path, cg.Path())
+		}
+		in.CgroupDirs = append(in.CgroupDirs, dir)
 	}
 }
 

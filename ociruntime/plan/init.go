@@ -3,13 +3,12 @@ package plan
 import (
 	"encoding/binary"
 	"path"
-	"sort"
-	"strings"
 	"syscall"
 
 	"berth/internal/linux"
 	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/plan/call"
+	"berth/ociruntime/plan/netdevice"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -43,7 +42,8 @@ func (p *planner) init() {
 	p.Call("mount_setattr", linux.SysMountSetattr, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.MountAttr(0, 0, linux.MsPrivate), program.Flags(call.MountAttrSize, "private"))
 	p.nameHost()
 	if p.hasNew(specs.NetworkNamespace) {
-		p.loopback()
+		attribute.Loopback(p.Calls)
+		netdevice.SetUp(p.Calls, p.in.NetDevices)
 	}
 	if p.in.Rootless {
 		p.hostRoot()
@@ -145,26 +145,25 @@ func (p *planner) nameHost() {
 		p.Refuse("hostname %q needs a new uts namespace", s.Hostname)
 		return
 	}
-	if s.Hostname != "" {
-		p.Do("set hostname %s", s.Hostname)
-		p.Call("sethostname", linux.SysSethostname, p.String(s.Hostname), program.Int(len(s.Hostname)))
-	}
-	if s.Domainname != "" {
-		p.Do("set domainname %s", s.Domainname)
-		p.Call("setdomainname", syscall.SYS_SETDOMAINNAME, p.String(s.Domainname), program.Int(len(s.Domainname)))
-	}
+	attribute.Names(p.Calls, s.Hostname, s.Domainname)
 }
 
-// loopback brings lo up: a new network namespace has it down (netdevice(7)).
-func (p *planner) loopback() {
-	p.Do("bring loopback up")
-	sock := p.Slot("socket")
-	ifreq := make([]byte, 40)
-	copy(ifreq, "lo")
-	binary.LittleEndian.PutUint16(ifreq[16:], linux.IffUp)
-	p.Call("socket", syscall.SYS_SOCKET, program.Flags(syscall.AF_INET, "AF_INET"), program.Flags(syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, "SOCK_DGRAM"), program.Int(0)).To(sock)
-	p.Call("ioctl", syscall.SYS_IOCTL, sock.Value(), program.Flags(linux.Siocsifflags, "SIOCSIFFLAGS"), p.Buffer("ifreq", ifreq).At(0))
-	p.Call("close", syscall.SYS_CLOSE, sock.Value())
+// sysctls writes kernel parameters through a proc mount that nobody else has
+// touched yet, a new one if the container has none.
+func (p *planner) sysctls(proc *mount) {
+	if len(p.in.Spec.Linux.Sysctl) == 0 {
+		return
+	}
+	var fd program.Arg
+	if proc != nil && (proc.Type == "proc" || proc.Source == "/proc") {
+		fd = proc.fd
+	} else {
+		p.Do("make a proc for kernel parameters")
+		own := p.Slot("own-proc")
+		p.NewMount("proc", "proc", nil, linux.MountAttrNosuid|linux.MountAttrNodev|linux.MountAttrNoexec, own)
+		fd = own.Value()
+	}
+	attribute.Sysctls(p.Calls, fd, p.in.Spec.Linux.Sysctl)
 }
 
 // attachRoot mounts the root over this process's "/", or for hooks where the
@@ -261,41 +260,6 @@ func (p *planner) protectPaths(paths []string) {
 		p.Move(cover.Value(), t)
 		p.Place(done)
 	}
-}
-
-// sysctls writes kernel parameters through the file of a proc mount, never
-// through what the container has at /proc (CVE-2025-52881).
-func (p *planner) sysctls(proc *mount) {
-	keys := make([]string, 0, len(p.in.Spec.Linux.Sysctl))
-	for k := range p.in.Spec.Linux.Sysctl {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		value := p.in.Spec.Linux.Sysctl[k]
-		if proc == nil || proc.Type != "proc" && proc.Source != "/proc" {
-			p.Refuse("sysctl %s needs a proc mount at /proc", k)
-			return
-		}
-		p.Do("set sysctl %s to %s", k, value)
-		p.Remedy("the kernel has no such parameter for a container, or refuses the value")
-		fd := p.Slot("sysctl-" + k)
-		how := p.OpenHow(syscall.O_WRONLY|syscall.O_CLOEXEC, linux.ResolveBeneath|linux.ResolveNoSymlinks|linux.ResolveNoMagic|linux.ResolveNoXdev, "O_WRONLY BENEATH")
-		file := "sys/" + sysctlPath(k)
-		p.Call("openat2", linux.SysOpenat2, proc.fd, p.String(file), how, program.Int(24)).To(fd)
-		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(value), value), program.Int(len(value)))
-		p.Call("close", syscall.SYS_CLOSE, fd.Value())
-	}
-}
-
-// sysctlPath is the file of a kernel parameter below /proc/sys, as sysctl(8)
-// names them: dots part the name and a slash stands for a dot within a part
-// ("net.ipv4.conf.eth0/1.forwarding"), or the other way round if a slash is first.
-func sysctlPath(name string) string {
-	if i := strings.IndexAny(name, "./"); i >= 0 && name[i] == '/' {
-		return name
-	}
-	return strings.NewReplacer(".", "/", "/", ".").Replace(name)
 }
 
 // console makes a terminal in the container's own devpts. The daemon's end

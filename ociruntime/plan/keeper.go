@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/netdevice"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -58,7 +59,14 @@ func (p *planner) clone() {
 		p.Refuse("linux.namespaces has no new mount namespace: a container cannot share another's mounts")
 	}
 	p.Group("namespace")
+	joined := p.joined(specs.NetworkNamespace)
+	if joined != nil {
+		p.moveDevices(*joined)
+	}
 	p.enterJoined()
+	if joined != nil {
+		netdevice.SetUp(p.Calls, p.in.NetDevices)
+	}
 	p.newTime()
 	p.cloneInit(flags, "new "+strings.Join(names, ", ")+" namespaces")
 }
@@ -142,6 +150,9 @@ func (p *planner) keep() {
 	p.recordPids()
 	if !p.in.Rootless {
 		p.mapIDs()
+		if len(p.in.NetDevices) > 0 && p.hasNew(specs.NetworkNamespace) {
+			p.moveDevices(p.openProcOfInit("ns/net", syscall.O_RDONLY).Value())
+		}
 		p.Do("let init go on: ids")
 		p.signal(p.ids)
 		p.Group("mount")

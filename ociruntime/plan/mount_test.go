@@ -28,12 +28,17 @@ func TestMountGolden(t *testing.T) {
 		"no-dev": func(in *Input) {
 			without(in.Spec, specs.UserNamespace)
 			in.Spec.Linux.UIDMappings, in.Spec.Linux.GIDMappings = nil, nil
-			in.Spec.Mounts, in.Spec.Process.Terminal = in.Spec.Mounts[:1], true
+			in.Spec.Mounts, in.Spec.Process.Terminal = nil, true
+			in.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
 			in.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/run/x/fifo", Type: "p"}, {Path: "/dev/null", Type: "c", Major: 1, Minor: 3, UID: new(uint32)}}
 		},
 		"bound-dev": func(in *Input) {
 			in.Spec.Mounts[1] = specs.Mount{Destination: "/dev", Type: "bind", Source: "/dev", Options: []string{"rbind"}}
 			in.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229}, {Path: "/opt/fuse", Type: "c", Major: 10, Minor: 229}}
+		},
+		"cgroup2-of-host": func(in *Input) {
+			without(in.Spec, specs.CgroupNamespace)
+			in.Joins, in.CgroupDirs = []string{"unified"}, []CgroupDir{{Path: "/sys/fs/cgroup/berth/0123", Root: "/sys/fs/cgroup"}}
 		},
 		"copy-up": func(in *Input) {
 			in.Handover = &Handover{Preserve: 1}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/netdevice"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -74,6 +75,13 @@ func (p *planner) cloneInUser(userns program.Arg, flags uint64, what string) {
 	p.Place(failed) // the one in between has said why
 	p.Call("exit_group", syscall.SYS_EXIT_GROUP, program.Int(1))
 	p.Place(there)
+}
+
+// moveDevices moves network devices of the host into the namespace of a file.
+func (p *planner) moveDevices(namespace program.Arg) {
+	netdevice.Move(p.Calls, p.in.NetDevices, func(to program.Slot) {
+		p.Call("dup", syscall.SYS_DUP, namespace).To(to)
+	})
 }
 
 // newTime makes a time namespace with its offsets (time_namespaces(7)): they

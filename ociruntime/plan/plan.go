@@ -33,6 +33,7 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/plan/attribute"
 	"berth/ociruntime/plan/call"
+	"berth/ociruntime/plan/netdevice"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -130,6 +131,8 @@ type Input struct {
 	Available uint64
 	// KeepPrivileges leaves a process in a container all that its root has: for hooks.
 	KeepPrivileges bool
+	// NetDevices are moved into the container's network namespace.
+	NetDevices []netdevice.Device
 	// Keyring is the name of the session keyring, new for a container, joined by an
 	// exec; empty leaves the caller's.
 	Keyring string
@@ -191,6 +194,9 @@ func Build(in Input) (*program.Program, error) {
 	p, err := newPlanner(in)
 	if err != nil {
 		return nil, err
+	}
+	if len(in.NetDevices) > 0 && (in.Rootless || !p.has(specs.NetworkNamespace)) {
+		p.Refuse("linux.netDevices needs a network namespace, and root's privileges to move a device there")
 	}
 	p.planDevices()
 	p.clone()

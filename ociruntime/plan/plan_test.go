@@ -222,12 +222,8 @@ func TestBuildRefuses(t *testing.T) {
 		"long option of a file system": {func(in *Input) {
 			in.Spec.Mounts[3].Options = []string{"x=" + strings.Repeat("y", 256)}
 		}, "more than 255 bytes"},
-		"NUL in an argument":   {func(in *Input) { in.Spec.Process.Args = []string{"/bin/a\x00b"} }, "NUL byte"},
-		"hostname without uts": {func(in *Input) { without(in.Spec, specs.UTSNamespace) }, "needs a new uts namespace"},
-		"sysctl without proc": {func(in *Input) {
-			in.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
-			in.Spec.Mounts = in.Spec.Mounts[1:]
-		}, "needs a proc mount"},
+		"NUL in an argument":    {func(in *Input) { in.Spec.Process.Args = []string{"/bin/a\x00b"} }, "NUL byte"},
+		"hostname without uts":  {func(in *Input) { without(in.Spec, specs.UTSNamespace) }, "needs a new uts namespace"},
 		"environment too large": {func(in *Input) { in.Spec.Process.Env = []string{strings.Repeat("x", maxEnv)} }, "shorten the environment"},
 		"too many layers": {func(in *Input) {
 			in.AttachedLayers = true
@@ -243,18 +239,6 @@ func TestBuildRefuses(t *testing.T) {
 				t.Errorf("Build: %v; want %q", err, tc.want)
 			}
 		})
-	}
-}
-
-func TestSysctlPath(t *testing.T) {
-	for name, want := range map[string]string{
-		"net.ipv4.ip_forward":             "net/ipv4/ip_forward",
-		"net.ipv4.conf.eth0/1.forwarding": "net/ipv4/conf/eth0.1/forwarding",
-		"net/ipv4/conf/eth0.1/forwarding": "net/ipv4/conf/eth0.1/forwarding",
-	} {
-		if got := sysctlPath(name); got != want {
-			t.Errorf("sysctlPath(%q) = %q, want %q", name, got, want)
-		}
 	}
 }
 

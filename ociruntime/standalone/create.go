@@ -12,8 +12,6 @@ import (
 	"berth/internal/linux"
 	"berth/ociruntime/bundle"
 	"berth/ociruntime/cgroups"
-	"berth/ociruntime/copyup"
-	"berth/ociruntime/environ"
 	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
@@ -90,7 +88,7 @@ func (m *making) read(context.Context) error {
 func (m *making) plan(wait bool) func(context.Context) error {
 	return func(context.Context) (err error) {
 		s, in := m.spec, &m.in
-		s.Process.Env = environ.Complete(s.Process.Env, s.Process.User.UID, func(flags int) (*os.File, error) {
+		s.Process.Env = facts.Environment(s.Process.Env, s.Process.User.UID, func(flags int) (*os.File, error) {
 			return facts.OpenOrigin(s, s.Mounts, "/etc/passwd", flags)
 		})
 		if m.in, err = m.runtime.input(m.args.ID, s, m.args.ProcessArgs); err != nil {
@@ -99,6 +97,9 @@ func (m *making) plan(wait bool) func(context.Context) error {
 		in.Handover.Wait = wait || s.Hooks != nil && len(s.Hooks.StartContainer) > 0
 		in.Handover.Hooks, in.Handover.NoPivot = beforeRoot(s.Hooks), m.args.NoPivot
 		if in.NotDir, err = facts.Sources(s); err != nil {
+			return err
+		}
+		if in.NetDevices, err = facts.NetDevices(s); err != nil {
 			return err
 		}
 		if m.cgroup, err = cgroups.Place(cgroups.ArgsOf(m.args.ID, s, m.runtime.SystemdCgroup)); err != nil {
@@ -196,7 +197,7 @@ func (m *making) open(ctx context.Context) (err error) {
 		return err
 	}
 	f.add(joined)
-	filled, err := copyup.Open(ctx, m.spec)
+	filled, err := facts.OpenCopyUps(ctx, m.spec)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"berth/internal/fault"
 	"berth/internal/linux"
 	"berth/ociruntime/cgroups"
-	"berth/ociruntime/environ"
 	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/state"
@@ -81,7 +80,7 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	if err := mayEnter(cg, rec.ID, a.IgnorePaused); err != nil {
 		return 0, err
 	}
-	a.Process.Env = environ.Complete(a.Process.Env, a.Process.User.UID, environ.InRoot(fmt.Sprintf("/proc/%d/root", in.Pid)))
+	a.Process.Env = facts.Environment(a.Process.Env, a.Process.User.UID, facts.PasswdIn(fmt.Sprintf("/proc/%d/root", in.Pid)))
 	// What an exec has in common with its container, and its own process.
 	both := &specs.Spec{Process: a.Process, Linux: &specs.Linux{
 		Namespaces: spec.Linux.Namespaces, UIDMappings: spec.Linux.UIDMappings, GIDMappings: spec.Linux.GIDMappings, Seccomp: spec.Linux.Seccomp,

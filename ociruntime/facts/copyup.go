@@ -1,11 +1,4 @@
-// Package copyup makes the tmpfs mounts of a spec that begin with what the root
-// file system has at their place (option tmpcopyup).
-//
-// Level: R.
-// Owns: what such a tmpfs is filled with.
-// May import: ociruntime/facts and plan, internal/copytree, internal/linux.
-// Must not know: how a program is started.
-package copyup
+package facts
 
 import (
 	"context"
@@ -17,16 +10,16 @@ import (
 
 	"berth/internal/copytree"
 	"berth/internal/linux"
-	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Open makes and fills the spec's, in plan's order. The mounts are detached and
+// OpenCopyUps makes and fills the spec's tmpfs mounts that begin with what the
+// root file system has at their place, in plan's order. The mounts are detached and
 // gone with the files. Nothing runs in the container yet, so what is copied
 // stands still, unless another container shares it.
-func Open(ctx context.Context, s *specs.Spec) (files []*os.File, err error) {
+func OpenCopyUps(ctx context.Context, s *specs.Spec) (files []*os.File, err error) {
 	defer func() {
 		if err != nil {
 			for _, f := range files {
@@ -36,7 +29,7 @@ func Open(ctx context.Context, s *specs.Spec) (files []*os.File, err error) {
 		}
 	}()
 	for _, c := range plan.CopyUps(s) {
-		f, err := one(ctx, s, c)
+		f, err := copyUp(ctx, s, c)
 		if err != nil {
 			return files, fmt.Errorf("fill the tmpfs at %s: %w", c.Destination, err)
 		}
@@ -45,7 +38,7 @@ func Open(ctx context.Context, s *specs.Spec) (files []*os.File, err error) {
 	return files, nil
 }
 
-func one(ctx context.Context, s *specs.Spec, c plan.CopyUp) (_ *os.File, err error) {
+func copyUp(ctx context.Context, s *specs.Spec, c plan.CopyUp) (_ *os.File, err error) {
 	mnt, err := linux.NewMount("tmpfs", append([]string{"source=tmpfs"}, hostIDs(s, c.Data)...), c.Attrs)
 	if err != nil {
 		return nil, err
@@ -55,7 +48,7 @@ func one(ctx context.Context, s *specs.Spec, c plan.CopyUp) (_ *os.File, err err
 			_ = mnt.Close() // the first error counts
 		}
 	}()
-	source, err := facts.OpenOrigin(s, c.Below, c.Destination, syscall.O_RDONLY|syscall.O_DIRECTORY)
+	source, err := OpenOrigin(s, c.Below, c.Destination, syscall.O_RDONLY|syscall.O_DIRECTORY)
 	if errors.Is(err, os.ErrNotExist) {
 		return mnt, nil
 	}

@@ -1,4 +1,4 @@
-package environ
+package facts
 
 import (
 	"errors"
@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-func TestComplete(t *testing.T) {
+func TestEnvironment(t *testing.T) {
 	never := func(int) (*os.File, error) { t.Error("looks although HOME is set"); return nil, os.ErrNotExist }
 	for in, want := range map[string]string{
 		"HOME=/x": "HOME=/x", "A=1 HOME=/x A=2": "HOME=/x A=2", "HOME=/y HOME=/x B=": "HOME=/x B=", "PATH=/bin HOME=/a=b": "PATH=/bin HOME=/a=b",
 	} {
-		if got := Complete(strings.Fields(in), 0, never); !slices.Equal(got, strings.Fields(want)) {
+		if got := Environment(strings.Fields(in), 0, never); !slices.Equal(got, strings.Fields(want)) {
 			t.Errorf("%s becomes %v, want %s", in, got, want)
 		}
 	}
@@ -72,13 +72,13 @@ func TestHomeSecurity38(t *testing.T) {
 				t.Fatal(err)
 			}
 			tc.make(t, dir)
-			got := Complete([]string{"HOME="}, tc.uid, InRoot(dir))
+			got := Environment([]string{"HOME="}, tc.uid, PasswdIn(dir))
 			if !slices.Equal(got, []string{"HOME=" + tc.want}) {
 				t.Errorf("environment %q, want HOME=%s", got, tc.want)
 			}
 		})
 	}
-	if got := Complete(nil, 0, InRoot("/nowhere/at/all")); !slices.Equal(got, []string{"HOME=/"}) {
+	if got := Environment(nil, 0, PasswdIn("/nowhere/at/all")); !slices.Equal(got, []string{"HOME=/"}) {
 		t.Errorf("without a root: %q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package copyup_test
+package facts_test
 
 import (
 	"encoding/json"

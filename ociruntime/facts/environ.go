@@ -1,11 +1,4 @@
-// Package environ completes a process's environment as runc does: of a variable
-// given twice the last counts, and HOME is what the container's /etc/passwd says.
-//
-// Level: R.
-// Owns: reading that file, which is the container's to write.
-// May import: internal/linux.
-// Must not know: where a container's root is.
-package environ
+package facts
 
 import (
 	"bufio"
@@ -25,12 +18,12 @@ import (
 // maxPasswd is how much of an /etc/passwd is read.
 const maxPasswd = 10 << 20
 
-// Open opens the container's /etc/passwd with flags of open(2).
-type Open func(flags int) (*os.File, error)
+// Passwd opens the container's /etc/passwd with flags of open(2).
+type Passwd func(flags int) (*os.File, error)
 
-// InRoot is how the file is opened below the directory that is the container's
+// PasswdIn is how the file is opened below the directory that is the container's
 // "/": no link leads out of it.
-func InRoot(root string) Open {
+func PasswdIn(root string) Passwd {
 	return func(flags int) (_ *os.File, err error) {
 		dir, err := linux.OpenPath(root)
 		if err != nil {
@@ -41,9 +34,10 @@ func InRoot(root string) Open {
 	}
 }
 
-// Complete returns the environment with HOME. The file is opened only if HOME is
+// Environment completes a process's environment as runc does: of a variable
+// given twice the last counts, and HOME is what the container's own file says. The file is opened only if HOME is
 // not set. Without an entry for the user, or a file that can be read, HOME is "/".
-func Complete(env []string, uid uint32, passwd Open) []string {
+func Environment(env []string, uid uint32, passwd Passwd) []string {
 	out := make([]string, 0, len(env)+1)
 	seen := map[string]bool{}
 	for _, e := range slices.Backward(env) {
@@ -67,7 +61,7 @@ func Complete(env []string, uid uint32, passwd Open) []string {
 
 // lookUp finds a user's home (passwd(5)). Only a regular file is read: opening
 // another could block.
-func lookUp(passwd Open, uid uint32) (home string, err error) {
+func lookUp(passwd Passwd, uid uint32) (home string, err error) {
 	f, err := passwd(syscall.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY)
 	if err != nil {
 		return "", err
