@@ -26,6 +26,10 @@ func WriteControl(path string, data ...string) error {
 // *os.PathError whose Op is "open" or "read".
 func ReadControl(path string) (string, error) { return (*ControlTree)(nil).Read(path) }
 
+// Rmdir removes a directory. A failure is an *os.PathError. (os.Remove would try
+// unlink first.)
+func Rmdir(path string) error { return (*ControlTree)(nil).Rmdir(path) }
+
 // ControlTree saves the kernel the walk to a directory below which many
 // control files are used. Its methods take the same absolute paths as
 // functions do: those below the directory are looked up from there. Nil is a tree
@@ -169,8 +173,7 @@ func (t *ControlTree) Mkdir(path string) error {
 	}
 }
 
-// Rmdir removes a directory. A failure is an *os.PathError. (os.Remove would
-// try unlink first.)
+// Rmdir is the function Rmdir.
 func (t *ControlTree) Rmdir(path string) error {
 	dirfd, name := t.at(path)
 	for {

@@ -2,6 +2,7 @@ package cgroups
 
 import (
 	"fmt"
+	"io/fs"
 	"path"
 
 	"berth/internal/linux"
@@ -65,7 +66,7 @@ func (l Layout) open(p string) (*Cgroup, error) {
 	}
 	c := l.At(p)
 	if !c.exists() {
-		return nil, fmt.Errorf("open cgroup %s: %w", p, errdefs.ErrNotFound)
+		return nil, fmt.Errorf("open cgroup %s: %w", p, goneError{})
 	}
 	return c, nil
 }
@@ -187,19 +188,42 @@ const Unlimited = stats.Unlimited
 // LimitError is a limit that was asked for and that this host cannot apply.
 type LimitError = limit.Error
 
-// Stats reads the counters. A cgroup that was deleted is errdefs.ErrNotFound.
+// goneError is what is said of a cgroup that does not exist.
+type goneError struct{}
+
+func (goneError) Error() string { return "it does not exist" }
+
+func (goneError) Is(target error) bool { return target == errdefs.ErrNotFound || target == fs.ErrNotExist }
+
+// Stats reads the counters. A cgroup that was deleted is errdefs.ErrNotFound,
+// and fs.ErrNotExist.
 func (c *Cgroup) Stats() (Stats, error) {
 	if err := c.needed("read statistics"); err != nil {
 		return Stats{}, err
 	}
 	if !c.exists() {
-		return Stats{}, fmt.Errorf("read statistics of cgroup %s: %w", c.path, errdefs.ErrNotFound)
+		return Stats{}, fmt.Errorf("read statistics of cgroup %s: %w", c.path, goneError{})
 	}
 	s, err := stats.Collect(c.group())
 	if err != nil {
 		return s, fmt.Errorf("read statistics of cgroup %s: %w", c.path, err)
 	}
 	return s, nil
+}
+
+// FullStats reads all that is counted. A cgroup that was deleted is as with Stats.
+func (c *Cgroup) FullStats() (stats.Full, error) {
+	if err := c.needed("read statistics"); err != nil {
+		return stats.Full{}, err
+	}
+	if !c.exists() {
+		return stats.Full{}, fmt.Errorf("read statistics of cgroup %s: %w", c.path, goneError{})
+	}
+	f, err := stats.CollectAll(c.group())
+	if err != nil {
+		return f, fmt.Errorf("read statistics of cgroup %s: %w", c.path, err)
+	}
+	return f, nil
 }
 
 func (c *Cgroup) group() stats.Group {

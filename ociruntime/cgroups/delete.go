@@ -42,6 +42,20 @@ func (c *Cgroup) Delete(ctx context.Context) error {
 	return nil // with the directories gone there is no unit, whatever systemd said
 }
 
+// Destroy kills whatever is still inside and removes the cgroup: Kill and Delete,
+// but for the mostly empty one of a stopped container it only does the second.
+func (c *Cgroup) Destroy(ctx context.Context) error {
+	if c.None() {
+		return nil
+	}
+	if c.unit == nil {
+		if err := linux.Rmdir(c.home()); err == nil || errors.Is(err, fs.ErrNotExist) {
+			return c.Delete(ctx) // no process can be where processes are killed
+		}
+	}
+	return errors.Join(c.Kill(ctx), c.Delete(ctx))
+}
+
 func (c *Cgroup) remove(ctx context.Context, dirs []string) error {
 	tree := c.tree()
 	defer tree.Close()

@@ -58,7 +58,8 @@ func (d deviceRules) apply(c *Cgroup, tree *linux.ControlTree) error {
 		if c.unified == "" {
 			return nil // an ordinary user's, who cannot make device nodes either
 		}
-		return c.attachDevices(d.v2)
+		fresh := len(c.made) > 0 && c.made[len(c.made)-1] == c.unified
+		return c.attachDevices(d.v2, !fresh)
 	}
 	return nil
 }
@@ -76,15 +77,14 @@ func (c *Cgroup) writeDevices(tree *linux.ControlTree, writes []devicerule.Write
 	return nil
 }
 
-// attachDevices loads the program in place of an earlier one of ours, if there is one.
-func (c *Cgroup) attachDevices(program []linux.BPFInstruction) error {
+// attachDevices loads the program, with replace in place of an earlier one of ours.
+func (c *Cgroup) attachDevices(program []linux.BPFInstruction, replace bool) error {
 	dir, err := os.Open(c.unified)
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", deviceFlag, err)
 	}
 	defer dir.Close()
-	fresh := len(c.made) > 0 && c.made[len(c.made)-1] == c.unified
-	err = linux.AttachDeviceProgram(dir, program, !fresh)
+	err = linux.AttachDeviceProgram(dir, program, replace)
 	if err == nil || errors.Is(err, fs.ErrPermission) && (os.Geteuid() != 0 || linux.InUserNamespace()) {
 		return nil // who may not load a program may not make device nodes either, and opens those that his user may
 	}
@@ -115,8 +115,11 @@ func (c *Cgroup) updateDevices(tree *linux.ControlTree, list []specs.LinuxDevice
 		return err
 	}
 	dir, version := c.dir("devices")
+	if version != 1 && c.unified == "" {
+		return nil // an ordinary user's
+	}
 	if version != 1 {
-		return d.apply(c, tree)
+		return c.attachDevices(d.v2, true)
 	}
 	text, err := tree.Read(dir + "/devices.list")
 	if err != nil {
@@ -127,7 +130,7 @@ func (c *Cgroup) updateDevices(tree *linux.ControlTree, list []specs.LinuxDevice
 		return fmt.Errorf("update %s: %w", deviceFlag, err)
 	}
 	if d.version == 2 { // version 1 cannot say it: the program does, and it allows all
-		if err := c.attachDevices(d.v2); err != nil {
+		if err := c.attachDevices(d.v2, true); err != nil {
 			return err
 		}
 		return c.writeDevices(tree, devicerule.Everything().From(now))

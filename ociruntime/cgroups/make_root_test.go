@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"testing"
 
+	"berth/internal/testutil"
+	"berth/ociruntime/cgroups/limit"
+
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -194,6 +197,110 @@ func TestExecFollowsInit(t *testing.T) {
 			t.Errorf("%v %v", sub, err)
 		}
 	})
+}
+
+func TestDestroy(t *testing.T) {
+	layouts(t, func(t *testing.T, l Layout) {
+		for _, running := range []bool{false, true} {
+			c, err := l.makeFor(t.Context(), Args{Path: testRoot + "/" + rand.Text()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			reaped := make(chan struct{})
+			if !running {
+				close(reaped)
+			} else {
+				cmd := start(t, c, "sleep 100 & exec sleep 100")
+				go func() { // ends when Destroy has killed it
+					_ = cmd.Wait()
+					close(reaped)
+				}()
+				eventually(t, "joined", func() bool { pids, _ := c.Pids(); return len(pids) == 2 })
+			}
+			if err := c.Destroy(t.Context()); err != nil || c.exists() {
+				t.Errorf("running %v: %v", running, err)
+			}
+			<-reaped
+			if err := c.Destroy(t.Context()); err != nil {
+				t.Errorf("again: %v", err)
+			}
+		}
+	})
+}
+
+// A user to whom a version 2 cgroup was delegated makes containers below it.
+func TestDelegated(t *testing.T) {
+	testutil.RequireRoot(t)
+	l, err := Detect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Unified == "" {
+		t.Skip("no cgroup v2 hierarchy is mounted")
+	}
+	const user = 65534
+	l.V1 = nil // what is delegated of it is nothing
+	top := mustCreate(t, l, nil)
+	if err := top.enable(nil, []limit.Setting{}); err != nil {
+		t.Fatal(err)
+	}
+	leaf := l.At(top.Path() + "/own")
+	if err := leaf.Make(t.Context()); err != nil { // enables the controllers in top
+		t.Fatal(err)
+	}
+	for _, c := range []*Cgroup{top, leaf} {
+		if err := c.chown(user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := t.TempDir() + "/test" // where the user can reach it
+	self, err := os.ReadFile(os.Args[0])
+	if err := errors.Join(err, os.WriteFile(program, self, 0o755), os.Chmod(filepath.Dir(path.Dir(program)), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	files, err := leaf.OpenJoins(leaf.Joins())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files[0].Close()
+	cmd := exec.Command(program, "-test.run=^TestAsDelegate$", "-test.v")
+	cmd.Env, cmd.Dir = append(os.Environ(), "BERTH_CGROUP_DELEGATE=1"), "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(files[0].Fd()), Credential: &syscall.Credential{Uid: user, Gid: user}}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestAsDelegate is the other half of TestDelegated.
+func TestAsDelegate(t *testing.T) {
+	if os.Getenv("BERTH_CGROUP_DELEGATE") == "" {
+		return
+	}
+	l, err := Detect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.V1 = nil
+	a := Args{ID: "berth-test-" + rand.Text()}
+	limited := slices.Contains(l.UnifiedControllers, "pids")
+	if limited {
+		a.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(7))}, Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20))}}
+	}
+	c := mustMake(t, l, a)
+	if c.None() {
+		t.Fatal("no cgroup was made")
+	}
+	if limited {
+		if got := c.readTest(t, "pids", "pids.max"); got != "7" {
+			t.Errorf("pids.max %s", got)
+		}
+	}
+	cmd := start(t, c, "exec sleep 100")
+	eventually(t, "joined", func() bool { pids, _ := c.Pids(); return len(pids) == 1 })
+	if err := errors.Join(c.Pause(t.Context()), c.Resume(t.Context()), c.Kill(t.Context())); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait() // killed
 }
 
 // Another user's cgroup cannot be made, and none is needed without limits.

@@ -29,7 +29,7 @@ func (c *Cgroup) Update(ctx context.Context, res *specs.LinuxResources) error {
 		return err
 	}
 	if !c.exists() {
-		return fmt.Errorf("update limits of cgroup %s: %w", c.path, errdefs.ErrNotFound)
+		return fmt.Errorf("update limits of cgroup %s: %w", c.path, goneError{})
 	}
 	full, err := c.complete(res)
 	if err != nil {

@@ -140,7 +140,7 @@ func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs) (in plan.Input,
 func (m *making) intend(context.Context) (err error) {
 	m.dir, err = m.runtime.store.Create(state.Record{
 		ID: m.args.ID, Bundle: m.args.Bundle, Created: time.Now().UTC(), Owner: os.Getuid(),
-		Cgroup: m.cgroup.Record(), Systemd: m.runtime.SystemdCgroup, Later: m.prog.Later(),
+		Cgroup: m.cgroup.Record(), Later: m.prog.Later(),
 	}, m.config, m.in.Handover.Wait)
 	if err != nil {
 		return err
@@ -225,7 +225,10 @@ func (m *making) launch(ctx context.Context) (err error) {
 			Version: m.spec.Version, ID: m.args.ID, Status: specs.StateCreating, Pid: pid, Bundle: m.args.Bundle, Annotations: m.spec.Annotations,
 		})
 	})
-	return explain(err, m.spec.Process)
+	if err != nil {
+		return explain(err, m.spec.Process)
+	}
+	return m.cgroup.Entered()
 }
 
 // mapIDs gives a rootless init its ids, and lets it go on.

@@ -58,9 +58,8 @@ type Record struct {
 	Created time.Time
 	// Owner is the user who made it.
 	Owner int
-	// Cgroup says where the cgroup is; empty if there is none. Systemd: that made it.
-	Cgroup  cgroups.Record
-	Systemd bool
+	// Cgroup says where the cgroup is, and who made it; empty if there is none.
+	Cgroup cgroups.Record
 	// Later are the steps of the init after its wait for start.
 	Later []program.Later
 }

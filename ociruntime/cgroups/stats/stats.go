@@ -244,18 +244,22 @@ func parseBlkio(data string) ([]IOEntry, error) {
 	var out []IOEntry
 	for line := range strings.Lines(data) {
 		f := strings.Fields(line)
-		if len(f) < 3 {
+		if len(f) < 2 || f[0] == "Total" {
 			continue
 		}
 		major, minor, err := parseDevice(f[0])
 		if err != nil {
 			return nil, err
 		}
-		n, err := parseNumber(f[2])
+		op := "" // some count by device alone
+		if len(f) > 2 {
+			op = f[1]
+		}
+		n, err := parseNumber(f[len(f)-1])
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, IOEntry{Major: major, Minor: minor, Op: f[1], Value: n})
+		out = append(out, IOEntry{Major: major, Minor: minor, Op: op, Value: n})
 	}
 	return out, nil
 }
