@@ -19,8 +19,8 @@ func CheckID(id string) error {
 		return fault.Errorf(errdefs.ErrInvalidArgument, "the container id is empty: give a name")
 	case len(id) > maxID:
 		return fault.Errorf(errdefs.ErrInvalidArgument, "invalid container id %.20q...: it has %d characters, give at most %d", id, len(id), maxID)
-	case id == "." || id == "..":
-		return fault.Errorf(errdefs.ErrInvalidArgument, "invalid container id %q: it names a directory that is always there", id)
+	case id[0] == '.': // . and .. are directories that are always there, and ours are hidden
+		return fault.Errorf(errdefs.ErrInvalidArgument, "invalid container id %q: it begins with a dot", id)
 	}
 	for i := range len(id) {
 		switch c := id[i]; {

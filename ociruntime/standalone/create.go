@@ -26,6 +26,7 @@ import (
 type making struct {
 	runtime *Runtime
 	args    CreateArgs
+	leave   bool // this process will not wait for the container's
 	spec    *specs.Spec
 	config  []byte
 	in      plan.Input
@@ -50,8 +51,11 @@ func (r *Runtime) Create(ctx context.Context, a CreateArgs) error {
 // make makes a container as far as it goes before its start: to the wait, or to
 // the execve of the command. Its directory comes back locked.
 func (r *Runtime) make(ctx context.Context, a CreateArgs, wait bool) (_ *making, err error) {
-	m := &making{runtime: r, args: a}
+	m := &making{runtime: r, args: a, leave: wait || a.Detach}
 	defer m.undo.Run(&err)
+	if err := r.store.Free(a.ID); err != nil {
+		return nil, err // here, because a cgroup of its name has less to say
+	}
 	for _, step := range []func(context.Context) error{
 		m.read, m.plan(wait), m.intend, m.limit, m.open, m.launch, m.finish,
 	} {
@@ -174,7 +178,7 @@ func (m *making) open(ctx context.Context) (err error) {
 		}
 		f.list[plan.FDStart], f.list[plan.FDStarted] = f.own(start), f.own(started)
 	}
-	if err := f.console(m.spec.Process.Terminal, m.in.Handover.Wait || m.args.Detach, m.args.ConsoleSocket); err != nil {
+	if err := f.console(m.spec.Process.Terminal, m.leave, m.args.ConsoleSocket); err != nil {
 		return err
 	}
 	if m.in.Handover.Hooks || m.in.Rootless {

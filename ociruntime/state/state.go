@@ -91,13 +91,12 @@ func (d *Dir) Close() error { return d.file.Close() }
 // of a container that waits for its start. An id that is taken is errdefs.ErrAlreadyExists.
 func (s Store) Create(r Record, config []byte, wait bool) (_ *Dir, err error) {
 	final, fresh := filepath.Join(s.Root, r.ID), filepath.Join(s.Root, newPrefix+r.ID)
-	taken := fault.Errorf(errdefs.ErrAlreadyExists, "container with id %q exists already: delete it or choose another id", r.ID)
-	if _, err := os.Lstat(final); err == nil {
-		return nil, taken
+	if err := s.Free(r.ID); err != nil {
+		return nil, err
 	}
 	d, err := s.claim(fresh)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, taken
+		return nil, taken(r.ID)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make the state of container %s: %w", r.ID, err)
@@ -128,12 +127,25 @@ func (s Store) Create(r Record, config []byte, wait bool) (_ *Dir, err error) {
 	// A rename replaces an empty directory, and there is none but by rename.
 	switch err := os.Rename(fresh, final); {
 	case errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.EEXIST):
-		return nil, taken
+		return nil, taken(r.ID)
 	case err != nil:
 		return nil, err
 	}
 	d.path = final
 	return d, nil
+}
+
+// Free says whether an id may be given to a new container: it is
+// errdefs.ErrAlreadyExists if one has it. That may change until Create.
+func (s Store) Free(id string) error {
+	if _, err := os.Lstat(filepath.Join(s.Root, id)); err == nil {
+		return taken(id)
+	}
+	return nil
+}
+
+func taken(id string) error {
+	return fault.Errorf(errdefs.ErrAlreadyExists, "container with id %q exists already: delete it or choose another id", id)
 }
 
 // claim makes a directory for a container to be and locks it. What a killed

@@ -62,7 +62,6 @@ type watch struct {
 	pid    int
 	cgroup *cgroups.Cgroup
 	out    *json.Encoder
-	kills  uint64
 }
 
 func newWatch(c *command.CLI, rt command.Runtime, id string) (*watch, error) {
@@ -107,9 +106,12 @@ func (w *watch) follow(ctx context.Context, interval time.Duration) error {
 	} else {
 		go func() { // ends when oom is closed
 			for oom.Wait() == nil {
+				if !oom.happened() {
+					continue
+				}
 				select {
 				case ooms <- struct{}{}:
-				default: // one is waiting to be looked at
+				default: // one is waiting to be printed
 				}
 			}
 		}()
@@ -117,14 +119,18 @@ func (w *watch) follow(ctx context.Context, interval time.Duration) error {
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	w.kills = w.countKills()
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case err := <-ended:
-			return errors.Join(err, w.oom())
+			select {
+			case <-ooms: // it was the process itself that was killed
+				return errors.Join(err, w.oom())
+			default:
+				return err
+			}
 		case <-ooms:
 			err = w.oom()
 		case <-tick.C:
@@ -139,21 +145,4 @@ func (w *watch) follow(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-// oom prints an event if there were kills since the last time.
-func (w *watch) oom() error {
-	n := w.countKills()
-	if n <= w.kills {
-		return nil
-	}
-	w.kills = n
-	return w.out.Encode(event{Type: "oom", ID: w.id})
-}
-
-// countKills is how many processes were killed; 0 when the cgroup is gone.
-func (w *watch) countKills() uint64 {
-	s, err := w.cgroup.Stats()
-	if err != nil {
-		return 0
-	}
-	return s.Memory.OOMKills
-}
+func (w *watch) oom() error { return w.out.Encode(event{Type: "oom", ID: w.id}) }
