@@ -111,6 +111,12 @@ func (c *Cgroup) kill(ctx context.Context) error {
 	if c.unified != "" { // Linux 5.14
 		return linux.WriteControl(c.unified+"/cgroup.kill", "1")
 	}
+	// Nobody is left after an ordinary end. The kernel patches itself for the first
+	// frozen cgroup of a machine and back after the last (static keys), which can
+	// take 5 ms each.
+	if pids, err := pidsBelow(c.home()); err != nil || len(pids) == 0 {
+		return err
+	}
 	// A frozen process cannot fork or end, so its pid stays its own.
 	freezeErr := c.freeze(ctx, true)
 	pids, err := pidsBelow(c.home())

@@ -30,7 +30,7 @@ func (b *bench) timeline(context.Context) (err error) {
 	defer func() { err = errors.Join(err, b.inView(tracer.Close)) }()
 	for _, r := range b.runtimes {
 		if err := b.withSleeper(r, func() error { return b.timelines(tracer, r) }); err != nil {
-			return err
+			table.Missing(os.Stdout, []error{fmt.Errorf("%s: %w", r.name, err)})
 		}
 	}
 	return nil
