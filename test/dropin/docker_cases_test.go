@@ -69,15 +69,12 @@ func TestDockerRemapped(t *testing.T) {
 	runtimePath(t)
 	dir := t.TempDir()
 	sub := dir + "/sub"
-	if err := os.WriteFile(sub, []byte("root:300000:65536\n"), 0o600); err != nil {
+	if err := os.WriteFile(sub, []byte("nobody:300000:65536\nnogroup:300000:65536\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// dockerd reads these two files and no others.
 	script := fmt.Sprintf(`mount --bind %s /etc/subuid && mount --bind %s /etc/subgid && exec "$@"`, sub, sub)
-	e := dockerEngine(t, []string{"unshare", "-m", "sh", "-c", script, "sh"}, "--bridge=none", "--userns-remap=root")
-	if err := os.Chmod(e.dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
+	e := dockerEngine(t, []string{"unshare", "-m", "sh", "-c", script, "sh"}, "--bridge=none", "--userns-remap=nobody:nogroup")
 	runCases(t, e, []testCase{
 		{"ids", core, in("cat /proc/self/uid_map /proc/self/gid_map; id -u; touch /x /tmp/y; stat -c %u /x",
 			`0 +300000 +65536\n +0 +300000 +65536\n0\n0`)},

@@ -78,6 +78,10 @@ func newEngine(t *testing.T, name string, tools ...string) *engine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A container in a user namespace goes through it.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
 	e := &engine{name: name, dir: dir, parent: "/" + filepath.Base(dir)}
 	writeImage(t, e.path("image.tar"))
 	t.Cleanup(func() {
@@ -365,16 +369,6 @@ func (e *engine) plain(t *testing.T, args ...string) result {
 		cmd.Path = path
 	}
 	return finish(t, ctx, cmd)
-}
-
-// mustAfter is must for a cleanup, when the test's context has ended.
-func (e *engine) mustAfter(t *testing.T, args ...string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), berthtest.Limit)
-	defer cancel()
-	if r := finish(t, ctx, e.cmd(ctx, args...)); r.code != 0 {
-		t.Error(r)
-	}
 }
 
 // untar unpacks the image into a directory.
