@@ -74,7 +74,7 @@ func (e *engine) background(t *testing.T, flags []string, command ...string) (id
 // status waits until ctr shows a task's status.
 func (e *engine) status(t *testing.T, id, want string) (pid string) {
 	t.Helper()
-	err := poll(func() error {
+	err := pollCommand(func() error {
 		out := e.must(t, "tasks", "ls")
 		for _, l := range strings.Split(out, "\n") {
 			if f := strings.Fields(l); len(f) == 3 && f[0] == id && f[2] == want {
@@ -255,7 +255,7 @@ func testTaskMemory(t *testing.T, e *engine) {
 	}()
 	id := e.background(t, []string{"--memory-limit", "16777216"}, "sh", "-c",
 		"dd if=/dev/zero of=/dev/shm/x bs=1M count=4; while ! test -e /root/go; do sleep 0.05; done; tail /dev/zero; code=$?; sleep 0.5; exit $code")
-	if err := poll(func() error {
+	counted(t, pollCommand(func() error {
 		r := e.try(t, "tasks", "metrics", id)
 		for _, l := range strings.Split(r.out, "\n") {
 			var n int
@@ -266,19 +266,15 @@ func testTaskMemory(t *testing.T, e *engine) {
 			}
 		}
 		return fmt.Errorf("no memory usage between 4 and 16 MiB in %v", r)
-	}); err != nil {
-		t.Error(err)
-	}
+	}))
 	e.must(t, "tasks", "exec", "--exec-id", "go", "--fifo-dir", e.path("fifo"), id, "touch", "/root/go")
 	e.status(t, id, "STOPPED")
-	if err := poll(func() error {
+	counted(t, poll(func() error {
 		data, err := os.ReadFile(log.Name())
 		if err == nil && !strings.Contains(string(data), "/tasks/oom") {
 			err = errText("no event of a kill for lack of memory")
 		}
 		return err
-	}); err != nil {
-		t.Error(err)
-	}
+	}))
 	failsWith(t, e.try(t, "tasks", "delete", id), 0, "non-zero exit code 137")
 }

@@ -14,7 +14,7 @@ func processes() []testCase {
 		{"exec", core, testExec},
 		{"top", once, func(t *testing.T, e *engine) {
 			id := e.start(t, nil, "sh", "-c", "sleep 1234 & wait")
-			err := poll(func() error {
+			err := pollCommand(func() error {
 				if out := e.must(t, "top", id); !strings.Contains(out, "sleep 1234") {
 					return errText("top does not show sleep 1234: " + out)
 				}
@@ -77,7 +77,7 @@ func testExec(t *testing.T, e *engine) {
 	terminal := e.onTerminal(t, "exec", "-t", "-u", "bob", id, "sh", "-c", "tty; id -u; test -t 0 -a -t 1 -a -t 2 && echo terminal; exit 3")
 	expect(t, terminal, 3, `(?:\^@)?/dev/pts/\d+\r*\n1000\r*\nterminal`)
 	e.must(t, "exec", "-d", id, "sh", "-c", "echo late > /root/late; sleep 1000")
-	if err := poll(func() error {
+	if err := pollCommand(func() error {
 		if r := ex(id, "cat", "/root/late"); r.out != "late" {
 			return errText(r.String())
 		}

@@ -193,6 +193,11 @@ func (e *engine) clean(t *testing.T, id string) {
 			return err
 		}
 		bad = append(bad, groups...)
+		unified, err := filepath.Glob("/sys/fs/cgroup" + e.parent + "/*" + id + "*")
+		if err != nil {
+			return err
+		}
+		bad = append(bad, unified...)
 		for pid, line := range e.processes() {
 			if strings.Contains(line, id) {
 				bad = append(bad, fmt.Sprint(pid, " ", line))

@@ -88,7 +88,7 @@ func lifecycle() []testCase {
 // untilLog waits until the log is this.
 func (e *engine) untilLog(t *testing.T, id, want string) {
 	t.Helper()
-	err := poll(func() error {
+	err := pollCommand(func() error {
 		if got := e.must(t, "logs", id); got != want {
 			return fmt.Errorf("log of %s is %q, want %q", id, got, want)
 		}

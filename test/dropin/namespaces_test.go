@@ -107,7 +107,7 @@ func resources() []testCase {
 		{"limits changed live", once, testUpdate},
 		{"statistics", core, func(t *testing.T, e *engine) {
 			id := e.start(t, []string{"--memory", "64m"}, "sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=8; sleep 1000")
-			err := poll(func() error {
+			counted(t, pollCommand(func() error {
 				format := "{{.MemUsage}} {{.PIDs}}"
 				out := e.must(t, "stats", "--no-stream", "--format", format, id)
 				var used float64
@@ -120,10 +120,7 @@ func resources() []testCase {
 					return fmt.Errorf("used %f %s of %s, %d processes: want some MB of 64 MiB, 1 process", used, unit, limit, pids)
 				}
 				return nil
-			})
-			if err != nil {
-				t.Error(err)
-			}
+			}))
 		}},
 	}
 }

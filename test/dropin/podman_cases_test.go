@@ -265,7 +265,7 @@ func testCheckpoint(t *testing.T, e *engine) {
 	}
 	before := e.must(t, "logs", "--tail", "1", id)
 	e.must(t, "container", "restore", id)
-	if err := poll(func() error {
+	if err := pollCommand(func() error {
 		if after := e.must(t, "logs", "--tail", "1", id); after == before {
 			return errText("it does not go on after " + before)
 		}

@@ -81,7 +81,7 @@ func testSession(t *testing.T, e *engine) {
 	s.line("sleep 1000; echo code $?")
 	s.wait(`sleep 1000; echo`)
 	// The shell starts sleep in its own time.
-	err := poll(func() error {
+	err := pollCommand(func() error {
 		if r := e.try(t, "exec", name, "pidof", "sleep"); r.code != 0 {
 			return errText(r.String())
 		}
