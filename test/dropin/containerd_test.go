@@ -65,8 +65,8 @@ func (e *engine) background(t *testing.T, flags []string, command ...string) (id
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		// Both are gone where the test removed them.
-		_ = finish(t, ctx, e.cmd(ctx, "tasks", "delete", "--force", id))
-		_ = finish(t, ctx, e.cmd(ctx, "containers", "delete", id))
+		_ = finish(ctx, t, e.cmd(ctx, "tasks", "delete", "--force", id))
+		_ = finish(ctx, t, e.cmd(ctx, "containers", "delete", id))
 	})
 	return id
 }

@@ -60,11 +60,8 @@ func dockerOnly() []testCase {
 	}
 }
 
-// TestDockerRemapped has a dockerd whose containers run in a user namespace.
-func TestDockerRemapped(t *testing.T) {
-	if !all() {
-		t.Skip("rare or slow: make dropin runs it")
-	}
+// testDockerRemapped has a dockerd whose containers run in a user namespace.
+func testDockerRemapped(t *testing.T) {
 	t.Parallel()
 	runtimePath(t)
 	dir := t.TempDir()
@@ -99,11 +96,8 @@ func TestDockerRemapped(t *testing.T) {
 	})
 }
 
-// TestDockerBridge has a dockerd with a network, in a network namespace of its own.
-func TestDockerBridge(t *testing.T) {
-	if !all() {
-		t.Skip("rare or slow: make dropin runs it")
-	}
+// testDockerBridge has a dockerd with a network, in a network namespace of its own.
+func testDockerBridge(t *testing.T) {
 	t.Parallel()
 	runtimePath(t)
 	e := dockerEngine(t, []string{"unshare", "-n", "-m", "--propagation", "unchanged"}, "--bip=10.213.7.1/24")

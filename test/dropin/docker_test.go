@@ -40,5 +40,17 @@ func TestDocker(t *testing.T) {
 	runCases(t, e, shared(), dockerOnly())
 }
 
+// TestMore has engines in other settings.
+func TestMore(t *testing.T) {
+	if !all() {
+		t.Skip("rare or slow: make dropin runs it")
+	}
+	t.Parallel()
+	t.Run("docker with ids remapped", testDockerRemapped)
+	t.Run("docker with a bridge", testDockerBridge)
+	t.Run("podman with vfs", testPodmanVFS)
+	t.Run("podman with its network", testPodmanNetwork)
+}
+
 // all says whether the rare and slow cases are asked for.
 func all() bool { return os.Getenv("BERTH_DROPIN_ALL") != "" }

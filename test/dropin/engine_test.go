@@ -153,11 +153,11 @@ func (e *engine) feed(t *testing.T, stdin string, args ...string) result {
 	if stdin != "" {
 		cmd.Stdin = strings.NewReader(stdin)
 	}
-	return finish(t, ctx, cmd)
+	return finish(ctx, t, cmd)
 }
 
 // finish runs a command to its end.
-func finish(t *testing.T, ctx context.Context, cmd *exec.Cmd) result {
+func finish(ctx context.Context, t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -230,7 +230,7 @@ func (e *engine) newName(t *testing.T) string {
 		if e.name == "podman" {
 			args = append(args, "-t", "0", "-i")
 		}
-		r := finish(t, ctx, e.cmd(ctx, append(args, name)...))
+		r := finish(ctx, t, e.cmd(ctx, append(args, name)...))
 		if r.code != 0 && !strings.Contains(r.err, "No such container") {
 			t.Error(r)
 		}
@@ -374,7 +374,7 @@ func (e *engine) plain(t *testing.T, args ...string) result {
 	if path, err := exec.LookPath(args[0]); err == nil {
 		cmd.Path = path
 	}
-	return finish(t, ctx, cmd)
+	return finish(ctx, t, cmd)
 }
 
 // untar unpacks the image into a directory.

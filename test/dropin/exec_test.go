@@ -2,11 +2,11 @@ package dropin
 
 import (
 	"context"
+	"os/exec"
 	"strings"
 	"testing"
 
 	"berth/test/berthtest"
-	"os/exec"
 )
 
 func processes() []testCase {
@@ -99,7 +99,7 @@ func (e *engine) onTerminal(t *testing.T, args ...string) result {
 	cmd := exec.CommandContext(ctx, "script", "-qefc", strings.Join(line, " "), "/dev/null")
 	e2 := e.cmd(ctx)
 	cmd.Env, cmd.Dir = e2.Env, e2.Dir
-	return finish(t, ctx, cmd)
+	return finish(ctx, t, cmd)
 }
 
 func testTerminal(t *testing.T, e *engine) {

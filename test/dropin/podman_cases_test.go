@@ -69,11 +69,8 @@ func podmanOnly() []testCase {
 	}
 }
 
-// TestPodmanVFS has Podman's other storage and its own network.
-func TestPodmanVFS(t *testing.T) {
-	if !all() {
-		t.Skip("rare or slow: make dropin runs it")
-	}
+// testPodmanVFS has Podman's other storage and its own network.
+func testPodmanVFS(t *testing.T) {
 	t.Parallel()
 	e := podmanEngine(t, "vfs")
 	runCases(t, e, []testCase{
@@ -100,12 +97,9 @@ func TestPodmanDefaults(t *testing.T) {
 	e.clean(t, id)
 }
 
-// TestPodmanNetwork has containers on Podman's default network, in a network
+// testPodmanNetwork has containers on Podman's default network, in a network
 // namespace of the test's own.
-func TestPodmanNetwork(t *testing.T) {
-	if !all() {
-		t.Skip("rare or slow: make dropin runs it")
-	}
+func testPodmanNetwork(t *testing.T) {
 	t.Parallel()
 	e := podmanEngine(t, "overlay")
 	// The namespace lives as long as this process.
@@ -134,8 +128,12 @@ func TestPodmanNetwork(t *testing.T) {
 // testPod: containers that share an infra container's namespaces.
 func testPod(t *testing.T, e *engine) {
 	pod := e.newName(t)
-	e.must(t, "pod", "create", "--name", pod, "--infra-image", imageName, "--infra-command", "/bin/sleep 1000",
+	created := e.try(t, "pod", "create", "--name", pod, "--infra-image", imageName, "--infra-command", "/bin/sleep 1000",
 		"--network", "none", "--cgroup-parent", e.parent+podParent, "--hostname", "inpod")
+	if created.code != 0 {
+		counted(t, errText(created.String()))
+		t.FailNow()
+	}
 	t.Cleanup(func() { e.removePod(t, pod) })
 	inPod := func(args ...string) result {
 		t.Helper()
@@ -162,7 +160,7 @@ func (e *engine) removePod(t *testing.T, pod string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), berthtest.Limit)
 	defer cancel()
-	r := finish(t, ctx, e.cmd(ctx, "pod", "rm", "-f", "-t", "0", pod))
+	r := finish(ctx, t, e.cmd(ctx, "pod", "rm", "-f", "-t", "0", pod))
 	// Podman stumbles over a directory of a hierarchy that is no longer mounted.
 	if r.code != 0 && !strings.Contains(r.err, "/sys/fs/cgroup/hugetlb/") {
 		t.Error(r)
@@ -245,7 +243,7 @@ func testPreserved(t *testing.T, e *engine) {
 		t.Helper()
 		cmd := e.cmd(t.Context(), args...)
 		cmd.ExtraFiles = []*os.File{file, file}
-		return finish(t, t.Context(), cmd)
+		return finish(t.Context(), t, cmd)
 	}
 	script := "echo $0 >&4; ls /proc/self/fd | tr '\\n' ' '"
 	expect(t, with("run", "--rm", "--preserve-fds", "2", imageName, "sh", "-c", script, "run"), 0, "0 1 2 3 4 5")
