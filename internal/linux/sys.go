@@ -102,6 +102,7 @@ const (
 	CloseRangeUnshare  = unix.CLOSE_RANGE_UNSHARE
 	CloseRangeCloexec  = unix.CLOSE_RANGE_CLOEXEC
 	SeccompSetFilter   = unix.SECCOMP_SET_MODE_FILTER
+	SeccompNewListener = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
 	PrSetPdeathsig     = unix.PR_SET_PDEATHSIG
 	PrSetName          = unix.PR_SET_NAME
 	PrSetDumpable      = unix.PR_SET_DUMPABLE

@@ -68,6 +68,9 @@ func (p *planner) preserveFiles() {
 		p.Call("dup3", linux.SysDup3, program.Int(FDStart), program.Int(p.fixed(fdStart)), cloexec)
 		p.Call("dup3", linux.SysDup3, program.Int(FDStarted), program.Int(p.fixed(fdStarted)), cloexec)
 	}
+	if p.notifies() {
+		p.Call("dup3", linux.SysDup3, program.Int(FDAgent), program.Int(p.fixed(fdAgent)), cloexec)
+	}
 	for i := range n {
 		p.Call("dup3", linux.SysDup3, program.Int(p.firstPreserved()+i), program.Int(FDVerdict+i), program.Int(0))
 	}

@@ -59,6 +59,7 @@ const (
 	FDStarted = FDNotifyW // takes the verdict's place while it waits
 	FDConsole = FDStdout  // unix socket that gets the terminal's master
 	FDHooks   = FDStderr  // a byte written here asks for hooks, one read says that they ran
+	FDAgent   = FDStdin   // 8 bytes written here are the number of the seccomp listener, 8 read say that it is taken
 )
 
 // Files of the steps that need a number known in advance, see planner.fixed.
@@ -71,6 +72,7 @@ const (
 	fdVerdict // where these three go if the command gets files at their numbers
 	fdStart
 	fdStarted
+	fdAgent
 	fdShared // first of the files that the keeper opens for the init
 )
 

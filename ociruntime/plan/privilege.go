@@ -81,10 +81,18 @@ func (p *planner) privileges() {
 		p.Do("set no_new_privs")
 		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetNoNewPrivs, "PR_SET_NO_NEW_PRIVS"), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
 	}
+	load := func() {
+		p.loadFilter()
+		if loader != 0 {
+			p.setCapabilities(effective, permitted, inheritable)
+		}
+	}
+	if p.notifies() {
+		load() // while the caller, who gets the listener, is there
+	}
 	p.waitForStart()
-	p.loadFilter()
-	if loader != 0 {
-		p.setCapabilities(effective, permitted, inheritable)
+	if !p.notifies() {
+		load()
 	}
 }
 
@@ -127,7 +135,12 @@ func (p *planner) loadFilter() {
 	p.Do("load the seccomp filter, %d instructions", n)
 	code := p.Bytes(p.in.Filter, "filter")
 	fprog := p.Words("fprog", uint64(n), code.Pointer())
-	p.Call("seccomp", linux.SysSeccomp, program.Flags(linux.SeccompSetFilter, "SECCOMP_SET_MODE_FILTER"), program.Flags(p.in.FilterFlags, "flags"), fprog.At(0))
+	load := p.Call("seccomp", linux.SysSeccomp, program.Flags(linux.SeccompSetFilter, "SECCOMP_SET_MODE_FILTER"), program.Flags(p.in.FilterFlags, "flags"), fprog.At(0))
+	if p.notifies() {
+		listener := p.Slot("listener")
+		load.To(listener)
+		p.handOverListener(listener)
+	}
 }
 
 func (p *planner) becomeUser() {

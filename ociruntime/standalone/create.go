@@ -185,6 +185,10 @@ func (m *making) open(ctx context.Context) (err error) {
 	if err := f.console(m.spec.Process.Terminal, m.in.Handover.Wait || m.args.Detach, m.args.ConsoleSocket); err != nil {
 		return err
 	}
+	now := specs.State{ID: m.args.ID, Status: specs.StateCreating, Bundle: m.args.Bundle}
+	if err := f.notify(&m.in, m.spec, now); err != nil {
+		return err
+	}
 	if m.in.Handover.Hooks || m.in.Rootless {
 		ours, theirs, err := linux.Socketpair()
 		if err != nil {

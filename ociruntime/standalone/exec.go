@@ -101,6 +101,10 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	if err := files.console(a.Process.Terminal, a.Detach, a.ConsoleSocket); err != nil {
 		return 0, err
 	}
+	now := specs.State{ID: rec.ID, Status: specs.StateRunning, Pid: in.Pid, Bundle: rec.Bundle}
+	if err := files.notify(&input, spec, now); err != nil {
+		return 0, err
+	}
 	joins, err := cg.OpenJoins(doors)
 	if err != nil {
 		return 0, err

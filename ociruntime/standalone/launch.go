@@ -24,6 +24,8 @@ type inherited struct {
 	hooks *os.File   // other end of plan.FDHooks
 	// terminal is the other end of plan.FDConsole, when the caller has no socket for it.
 	terminal *os.File
+	// notifying is what a seccomp filter with a listener needs, else nil.
+	notifying *notifying
 }
 
 // own notes a file that handOver closes.
@@ -49,6 +51,9 @@ func (f *inherited) close() {
 		}
 	}
 	f.hooks, f.terminal = nil, nil
+	if f.notifying != nil {
+		f.notifying.close()
+	}
 }
 
 // standard gives the process the caller's standard files, or none where its
@@ -120,7 +125,7 @@ func launch(ctx context.Context, prog *program.Program, files *inherited, begun 
 	pid, err = started.Child()
 	if err == nil {
 		if err = begun(pid); err == nil {
-			err = started.Verdict()
+			err = files.verdict(pid, started)
 		}
 	}
 	if !stop() && err != nil {
