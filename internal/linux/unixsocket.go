@@ -97,13 +97,24 @@ func ReceiveFile(socket *os.File, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fds[0]), name), nil
 }
 
-// SendFile sends one open file with a text (unix(7), SCM_RIGHTS).
-func SendFile(socket *os.File, text string, file *os.File) error {
+// SendFile sends a text and with its first byte an open file (unix(7),
+// SCM_RIGHTS). The socket blocks.
+func SendFile(socket *os.File, text string, f *os.File) error {
+	data := []byte(text)
 	var err error
-	cerr := control(socket, func(s int) {
-		cerr := control(file, func(f int) { err = unix.Sendmsg(s, []byte(text), unix.UnixRights(f), nil, unix.MSG_NOSIGNAL) })
-		if cerr != nil {
-			err = cerr
+	send := func(to, fd int) {
+		for oob := unix.UnixRights(fd); len(data) > 0 && err == nil; oob = nil {
+			var n int
+			err = retry(func() (err error) {
+				n, err = unix.SendmsgN(to, data, oob, nil, unix.MSG_NOSIGNAL)
+				return err
+			})
+			data = data[max(n, 0):]
+		}
+	}
+	cerr := control(socket, func(to int) {
+		if ferr := control(f, func(fd int) { send(to, fd) }); ferr != nil {
+			err = ferr
 		}
 	})
 	if cerr != nil {
@@ -204,28 +215,3 @@ func (h *Hangup) Wait() error {
 
 // Close ends the watch and wakes Wait.
 func (h *Hangup) Close() error { return h.f.Close() }
-
-// SendFile sends data and with its first byte an open file (unix(7), SCM_RIGHTS).
-// The socket blocks.
-func SendFile(socket *os.File, data []byte, f *os.File) error {
-	var err error
-	send := func(to, fd int) {
-		for oob := unix.UnixRights(fd); len(data) > 0 && err == nil; oob = nil {
-			var n int
-			err = retry(func() (err error) {
-				n, err = unix.SendmsgN(to, data, oob, nil, unix.MSG_NOSIGNAL)
-				return err
-			})
-			data = data[max(n, 0):]
-		}
-	}
-	cerr := control(socket, func(to int) {
-		if ferr := control(f, func(fd int) { send(to, fd) }); ferr != nil {
-			err = ferr
-		}
-	})
-	if cerr != nil {
-		return cerr
-	}
-	return os.NewSyscallError("sendmsg", err)
-}

@@ -52,7 +52,7 @@ func DialAgent(path string) (*Agent, error) {
 func (a *Agent) Send(listener *os.File, s specs.ContainerProcessState) error {
 	b, err := json.Marshal(s)
 	if err == nil {
-		err = linux.SendFile(a.socket, b, listener)
+		err = linux.SendFile(a.socket, string(b), listener)
 	}
 	if err = errors.Join(err, a.Close()); err != nil {
 		return fmt.Errorf("send the listener to the seccomp agent at %s: %w", a.path, err)
