@@ -193,7 +193,9 @@ type goneError struct{}
 
 func (goneError) Error() string { return "it does not exist" }
 
-func (goneError) Is(target error) bool { return target == errdefs.ErrNotFound || target == fs.ErrNotExist }
+func (goneError) Is(target error) bool {
+	return target == errdefs.ErrNotFound || target == fs.ErrNotExist
+}
 
 // Stats reads the counters. A cgroup that was deleted is errdefs.ErrNotFound,
 // and fs.ErrNotExist.

@@ -64,6 +64,9 @@ func (p *planner) preserveFiles() {
 	p.Do("give the command %d more files", n)
 	cloexec := program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC")
 	p.Call("dup3", linux.SysDup3, program.Int(FDVerdict), program.Int(p.fixed(fdVerdict)), cloexec).To(p.Verdict())
+	if p.filter().Notifies() {
+		p.Call("dup3", linux.SysDup3, program.Int(FDSeccomp), program.Int(p.fixed(fdSeccomp)), cloexec)
+	}
 	if p.in.Handover.Wait {
 		p.Call("dup3", linux.SysDup3, program.Int(FDStart), program.Int(p.fixed(fdStart)), cloexec)
 		p.Call("dup3", linux.SysDup3, program.Int(FDStarted), program.Int(p.fixed(fdStarted)), cloexec)

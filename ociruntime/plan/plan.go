@@ -70,7 +70,8 @@ const (
 	fdUserns
 	fdMaster  // the terminal's, handed over
 	fdDevpts  // FDDevpts, handed over: there the low numbers are not all taken
-	fdVerdict // where these three go if the command gets files at their numbers
+	fdSeccomp // where these four go if the command gets files at their numbers
+	fdVerdict
 	fdStart
 	fdStarted
 	fdShared // first of the files that the keeper opens for the init

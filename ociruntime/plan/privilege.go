@@ -81,17 +81,24 @@ func (p *planner) privileges() {
 		p.Do("set no_new_privs")
 		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetNoNewPrivs, "PR_SET_NO_NEW_PRIVS"), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
 	}
-	filter := attribute.Filter{Code: p.in.Filter, Flags: p.in.FilterFlags}
-	if filter.Notifies() { // whoever makes the process must hand its listener on: before the wait
-		filter.LoadAndTell(p.Calls, FDSeccomp)
+	if filter := p.filter(); filter.Notifies() { // whoever makes the process must hand its listener on: before the wait
+		socket := FDSeccomp
+		if p.in.Preserved() > 0 {
+			socket = p.fixed(fdSeccomp)
+		}
+		filter.LoadAndTell(p.Calls, socket)
 		p.waitForStart()
 	} else {
 		p.waitForStart()
-		filter.Load(p.Calls)
+		p.filter().Load(p.Calls)
 	}
 	if loader != 0 {
 		p.setCapabilities(effective, permitted, inheritable)
 	}
+}
+
+func (p *planner) filter() attribute.Filter {
+	return attribute.Filter{Code: p.in.Filter, Flags: p.in.FilterFlags}
 }
 
 // liveOn undoes dieWithKeeper for a process that is handed over.

@@ -3,9 +3,7 @@ package standalone
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"berth/internal/linux"
@@ -26,9 +24,7 @@ func beforeRoot(h *specs.Hooks) bool {
 // runHooks waits until the init asks and runs the hooks that come before its
 // root changes.
 func (m *making) runHooks(ctx context.Context, pid int) error {
-	if _, err := m.files.hooks.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
-		return nil // it has failed, and the verdict says at what
-	} else if err != nil {
+	if _, err := m.files.hooks.Read(make([]byte, 1)); err != nil { // EOF: it has failed, and the verdict says at what
 		return fmt.Errorf("wait for the moment of the hooks: %w", err)
 	}
 	h := m.spec.Hooks

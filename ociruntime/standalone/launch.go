@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -126,8 +127,11 @@ func launch(ctx context.Context, prog *program.Program, files *inherited, begun 
 	stop := context.AfterFunc(ctx, started.Kill) // what it has begun ends with it
 	pid, err = started.Child()
 	if err == nil {
-		if err = begun(pid); err == nil {
-			err = started.Verdict()
+		err = begun(pid)
+		if err == nil || errors.Is(err, io.EOF) { // EOF: it has ended, and the verdict may say why
+			if verdict := started.Verdict(); verdict != nil {
+				err = verdict
+			}
 		}
 	}
 	if !stop() && err != nil {

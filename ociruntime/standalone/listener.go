@@ -29,8 +29,8 @@ func (f *inherited) seccomp(in plan.Input, s *specs.Spec) (err error) {
 	return nil
 }
 
-// listener hands the listener of a new process to the agent. A process that has
-// ended before says why in its verdict.
+// listener hands the listener of a new process to the agent. io.EOF: the process
+// has ended before, and its verdict may say why.
 func (f *inherited) listener(pid int, s *specs.Spec, state specs.State) (err error) {
 	if f.agent == nil {
 		return nil
@@ -41,7 +41,7 @@ func (f *inherited) listener(pid int, s *specs.Spec, state specs.State) (err err
 	}
 	listener, err := seccomp.TakeListener(f.filter, pidfd)
 	if err = errors.Join(err, pidfd.Close()); errors.Is(err, io.EOF) {
-		return nil
+		return fmt.Errorf("%w: the process has ended: the seccomp profile must let write and read pass", err)
 	}
 	if err != nil {
 		return err
