@@ -112,7 +112,7 @@ docs: ## rewrite what docs/ takes from the code
 .PHONY: install
 install: build ## install the binaries under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 0755 bin/berth bin/berthd $(DESTDIR)$(PREFIX)/bin/
+	install -m 0755 bin/berth bin/berthd bin/berth-oci $(DESTDIR)$(PREFIX)/bin/
 
 .PHONY: clean
 clean: ## remove what was built
