@@ -104,7 +104,7 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error)
 	}
 	d, err := r.store.Lock(id)
 	if force && errors.Is(err, errdefs.ErrNotFound) {
-		return nil
+		return r.store.Sweep(id)
 	}
 	if err != nil {
 		return err

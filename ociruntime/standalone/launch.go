@@ -116,39 +116,43 @@ func (f *inherited) preserve(n int) error {
 	return nil
 }
 
-// launch starts a program and waits for its verdict. begun runs when the
-// process is there, which may not have come far.
+// launch starts a program and waits for its verdict. begun runs when the builder
+// has done its part; the process may not have come far.
 func launch(ctx context.Context, prog *program.Program, files *inherited, begun func(pid int) error) (pid int, err error) {
 	started, err := prog.Start(program.StartArgs{Argv: []string{"berth-oci"}, Files: files.list, Patient: true})
 	if err != nil {
 		return 0, err
 	}
 	files.handOver()
-	stop := context.AfterFunc(ctx, started.Kill) // what it has begun ends with it
 	pid, err = started.Child()
-	if err == nil {
+	// The builder ends by itself. One that was killed has left the init waiting.
+	status, werr := started.Wait()
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // our child, which nobody has reaped
+			_, _ = linux.WaitChild(pid)            // so that its cgroup is empty
+		}
+	}()
+	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(pid, syscall.SIGKILL) }) // as above
+	defer stop()
+	switch {
+	case werr != nil:
+		err = werr
+	case status.Signaled():
+		return pid, fmt.Errorf("the process that builds the container was killed: %v: look for a lack of memory in the kernel's log", status.Signal())
+	case status.ExitStatus() == 0:
 		err = begun(pid)
-		if err == nil || errors.Is(err, io.EOF) { // EOF: it has ended, and the verdict may say why
-			if verdict := started.Verdict(); verdict != nil {
-				err = verdict
-			}
+	}
+	if err == nil || errors.Is(err, io.EOF) { // EOF: it has ended, and the verdict may say why
+		if verdict := started.Verdict(); verdict != nil {
+			err = verdict
 		}
 	}
-	if !stop() && err != nil {
+	if ctx.Err() != nil {
 		err = context.Cause(ctx)
-	}
-	if err != nil && pid != 0 {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // our child, which nobody has reaped
-	}
-	if err != nil {
-		started.Kill()
-	}
-	_, werr := started.Wait()
-	if err == nil {
-		err = werr
-	}
-	if err != nil && pid != 0 {
-		_, _ = linux.WaitChild(pid) // so that its cgroup is empty
 	}
 	return pid, err
 }

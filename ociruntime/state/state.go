@@ -195,6 +195,25 @@ func (s Store) Open(id string) (*Dir, error) {
 	return d, nil
 }
 
+// Sweep removes what a killed command has left of a container that never got its name.
+func (s Store) Sweep(id string) error {
+	d, err := openDir(filepath.Join(s.Root, newPrefix+id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = flock(d.file, syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return d.Close() // somebody is at work
+	}
+	if err == nil {
+		err = d.Remove()
+	}
+	return errors.Join(err, d.Close())
+}
+
 // Lock is Open, alone: it waits until no other command is at work on the container.
 func (s Store) Lock(id string) (*Dir, error) {
 	d, err := s.Open(id)
