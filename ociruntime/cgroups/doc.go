@@ -3,7 +3,7 @@
 //
 // Level: R.
 // Owns: the container's directories in every cgroup hierarchy and what is written there.
-// May import: internal/linux (notify too), internal/cleanup, its subrooms, runtime-spec, errdefs.
+// May import: internal/linux, internal/cleanup, its subrooms, runtime-spec, errdefs.
 // Must not know: how a process is started, images, the Docker API, other ociruntime rooms.
 //
 // A cgroup is named by one absolute path, "/berth/<id>", in all hierarchies.

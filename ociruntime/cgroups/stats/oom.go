@@ -1,33 +1,25 @@
-package cgroups
+package stats
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"berth/internal/linux/notify"
-	"berth/ociruntime/cgroups/limit"
-	"berth/ociruntime/cgroups/stats"
+
+	"github.com/containerd/errdefs"
 )
 
-// OOMKilled tells whether the kernel killed a process of the cgroup, or of one
-// below it, for want of memory. It holds until Delete. A host without the memory
-// controller never says so.
-func (c *Cgroup) OOMKilled() (bool, error) {
-	n, err := c.oomKills()
-	if err != nil {
-		return false, fmt.Errorf("read out-of-memory kills of cgroup %s: %w", c.path, err)
-	}
-	return n > 0, nil
-}
-
-func (c *Cgroup) oomKills() (uint64, error) {
-	dir, version := c.dir("memory")
+// OOMKills is how many processes of the cgroup, or of one below it, the kernel
+// killed for want of memory. A host without the memory controller counts none.
+func OOMKills(g Group) (uint64, error) {
+	dir, version := g.Dir("memory")
 	switch version {
 	case 1:
-		return stats.Field(dir+"/memory.oom_control", "oom_kill")
+		return Field(dir+"/memory.oom_control", "oom_kill")
 	case 2:
-		n, err := stats.Field(dir+"/memory.events", "oom_kill")
+		n, err := Field(dir+"/memory.events", "oom_kill")
 		if errors.Is(err, fs.ErrNotExist) {
 			return 0, nil // the controller is not enabled for this group
 		}
@@ -43,35 +35,35 @@ type OOMWatch struct {
 }
 
 // WatchOOM starts to watch.
-func (c *Cgroup) WatchOOM() (*OOMWatch, error) {
-	dir, version := c.dir("memory")
+func WatchOOM(g Group) (*OOMWatch, error) {
+	dir, version := g.Dir("memory")
 	switch version {
 	case 1:
 		// The event comes before the kill is counted, and when the group is removed.
 		w, err := notify.OOM(dir)
 		if err != nil {
-			return nil, fmt.Errorf("watch the memory of cgroup %s: %w", c.path, err)
+			return nil, fmt.Errorf("watch the memory of a cgroup: %w", err)
 		}
-		return &OOMWatch{w, func() bool { return exists(dir) }}, nil
+		return &OOMWatch{w, func() bool { _, err := os.Lstat(dir); return err == nil }}, nil
 	case 2:
 		// The event comes for each line of the file, after it has changed.
-		kills, err := c.oomKills()
+		kills, err := OOMKills(g)
 		if err != nil {
-			return nil, fmt.Errorf("watch the memory of cgroup %s: %w", c.path, err)
+			return nil, fmt.Errorf("watch the memory of a cgroup: %w", err)
 		}
 		w, err := notify.File(dir + "/memory.events")
 		if err != nil {
-			return nil, fmt.Errorf("watch the memory of cgroup %s: %w", c.path, err)
+			return nil, fmt.Errorf("watch the memory of a cgroup: %w", err)
 		}
 		return &OOMWatch{w, func() bool {
 			before := kills
-			if now, err := c.oomKills(); err == nil {
+			if now, err := OOMKills(g); err == nil {
 				kills = now
 			}
 			return kills > before
 		}}, nil
 	}
-	return nil, limit.NoController("the watch for memory", "memory")
+	return nil, fmt.Errorf("watch the memory of a cgroup: this host has no memory controller: mount cgroup v2, or v1's memory: %w", errdefs.ErrFailedPrecondition)
 }
 
 // Next returns after the next kill, of which several may have become one. It
