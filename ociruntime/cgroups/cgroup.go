@@ -173,13 +173,18 @@ func (c *Cgroup) tree() *linux.ControlTree {
 	return linux.OpenControlTree(path.Dir(c.layout.V1[0].Mount))
 }
 
-// Stats is what the kernel has counted for a cgroup and those below it.
+// The counters, under the names that callers use.
 type (
-	Stats       = stats.Stats
-	CPUStats    = stats.CPUStats
+	// Stats is what the kernel has counted for a cgroup and those below it.
+	Stats = stats.Stats
+	// CPUStats are its times.
+	CPUStats = stats.CPUStats
+	// MemoryStats are its bytes.
 	MemoryStats = stats.MemoryStats
-	PidsStats   = stats.PidsStats
-	IOEntry     = stats.IOEntry
+	// PidsStats are its processes and threads.
+	PidsStats = stats.PidsStats
+	// IOEntry is one counter of a block device.
+	IOEntry = stats.IOEntry
 )
 
 // Unlimited is the value of a limit that is not set.
@@ -193,6 +198,7 @@ type goneError struct{}
 
 func (goneError) Error() string { return "it does not exist" }
 
+// Is says that it is both what this room and what a file says.
 func (goneError) Is(target error) bool {
 	return target == errdefs.ErrNotFound || target == fs.ErrNotExist
 }
@@ -227,6 +233,20 @@ func (c *Cgroup) FullStats() (stats.Full, error) {
 	}
 	return f, nil
 }
+
+// OOMKilled tells whether the kernel killed a process of the cgroup, or of one
+// below it, for want of memory. It holds until Delete. A host without the memory
+// controller never says so.
+func (c *Cgroup) OOMKilled() (bool, error) {
+	n, err := stats.OOMKills(c.group())
+	if err != nil {
+		return false, fmt.Errorf("read out-of-memory kills of cgroup %s: %w", c.path, err)
+	}
+	return n > 0, nil
+}
+
+// WatchOOM waits for such kills.
+func (c *Cgroup) WatchOOM() (*stats.OOMWatch, error) { return stats.WatchOOM(c.group()) }
 
 func (c *Cgroup) group() stats.Group {
 	g := stats.Group{Dir: c.dir}

@@ -145,29 +145,3 @@ func (c *Cgroup) killUnfrozen(ctx context.Context) error {
 		return len(pids) == 0, err
 	})
 }
-
-// OOMKilled tells whether the kernel killed a process of the cgroup, or of one
-// below it, for want of memory. It holds until Delete. A host without the memory
-// controller never says so.
-func (c *Cgroup) OOMKilled() (bool, error) {
-	n, err := c.oomKills()
-	if err != nil {
-		return false, fmt.Errorf("read out-of-memory kills of cgroup %s: %w", c.path, err)
-	}
-	return n > 0, nil
-}
-
-func (c *Cgroup) oomKills() (uint64, error) {
-	dir, version := c.dir("memory")
-	switch version {
-	case 1:
-		return stats.Field(dir+"/memory.oom_control", "oom_kill")
-	case 2:
-		n, err := stats.Field(dir+"/memory.events", "oom_kill")
-		if errors.Is(err, fs.ErrNotExist) {
-			return 0, nil // the controller is not enabled for this group
-		}
-		return n, err
-	}
-	return 0, nil
-}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/cgroups/hierarchy"
 
 	"github.com/containerd/errdefs"
 )
@@ -142,7 +143,7 @@ func (c *Cgroup) execUnified(sub string, init int) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the cgroup of the container's process %d: %w", init, err)
 	}
-	dir := c.layout.Unified + below(c.layout.UnifiedRoot, parseOwn(data).unified)
+	dir := c.layout.Unified + hierarchy.Below(c.layout.UnifiedRoot, hierarchy.ParseOwn(data).Unified)
 	if dir != c.unified && !strings.HasPrefix(dir, c.unified+"/") {
 		return "", fmt.Errorf("enter cgroup %s: the container's process %d has left it for %s: %w", c.path, init, dir, errdefs.ErrFailedPrecondition)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"berth/internal/linux"
+	"berth/ociruntime/cgroups/hierarchy"
 	"berth/ociruntime/cgroups/limit"
 
 	"github.com/containerd/errdefs"
@@ -79,9 +80,6 @@ const usual = "/sys/fs/cgroup"
 // cgroup2Magic is version 2's file system type (CGROUP2_SUPER_MAGIC, linux/magic.h).
 const cgroup2Magic = 0x63677270
 
-// maxMountinfo bounds the mount table: a host of 10,000 containers has some MB of it.
-const maxMountinfo = 64 << 20
-
 // detect is the probe of this process's host; the mounts of hierarchies do
 // not change while a host runs.
 var detect = sync.OnceValues(func() (Layout, error) {
@@ -90,11 +88,11 @@ var detect = sync.OnceValues(func() (Layout, error) {
 	if magic, err := linux.FilesystemType(usual); err == nil && magic == cgroup2Magic {
 		return Layout{Unified: usual, UnifiedRoot: "/"}.withControllers()
 	}
-	mounts, err := linux.ReadTable("/proc/self/mountinfo", maxMountinfo)
+	mounts, err := hierarchy.ReadMounts()
 	if err != nil {
-		return Layout{}, fmt.Errorf("find cgroup hierarchies: %w", err)
+		return Layout{}, err
 	}
-	return parseLayout(mounts)
+	return layoutOf(mounts)
 })
 
 // Detect finds the cgroup hierarchies of this host, once per process. A host
@@ -135,7 +133,7 @@ func (l Layout) SwapAccounting() bool {
 	case 2:
 		// The root has no memory.swap.max; any group below it shows whether
 		// the kernel keeps count.
-		if own, err := readOwn(); err == nil && exists(mount+own.unified+"/memory.swap.max") {
+		if own, err := hierarchy.ReadOwn(); err == nil && exists(mount+own.Unified+"/memory.swap.max") {
 			return true
 		}
 		found, err := filepath.Glob(mount + "/*/memory.swap.max")
@@ -180,28 +178,17 @@ func (l Layout) mounts() []string {
 	return all
 }
 
-// parseLayout reads proc_pid_mountinfo(5). Of several mounts of one hierarchy
-// the first that shows its root is taken: the others (a container's) show a part.
-func parseLayout(mountinfo string) (Layout, error) {
+// layoutOf chooses among the mounts. Of several of one hierarchy the first that
+// shows its root is taken: the others (a container's) show a part.
+func layoutOf(mounts []hierarchy.Mount) (Layout, error) {
 	var l Layout
-	for line := range strings.Lines(mountinfo) {
-		before, after, _ := strings.Cut(line, " - ")
-		kind, _, _ := strings.Cut(after, " ")
-		if kind != "cgroup" && kind != "cgroup2" {
-			continue
+	for _, m := range mounts {
+		switch {
+		case m.Version == 1:
+			l.addV1(Hierarchy{Mount: m.Path, Root: m.Root, Controllers: m.Controllers})
+		case l.Unified == "" || l.UnifiedRoot != "/" && m.Root == "/":
+			l.Unified, l.UnifiedRoot = m.Path, m.Root
 		}
-		f, options := strings.Fields(before), strings.Fields(after)
-		if len(f) < 6 || len(options) < 3 {
-			continue
-		}
-		root, mount := unescape(f[3]), unescape(f[4])
-		if kind == "cgroup2" {
-			if l.Unified == "" || l.UnifiedRoot != "/" && root == "/" {
-				l.Unified, l.UnifiedRoot = mount, root
-			}
-			continue
-		}
-		l.addV1(Hierarchy{Mount: mount, Root: root, Controllers: v1Controllers(options[2])})
 	}
 	if l.Unified == "" && len(l.V1) == 0 {
 		return Layout{}, fmt.Errorf("find cgroup hierarchies: none is mounted; run: mount -t cgroup2 cgroup2 /sys/fs/cgroup: %w", errdefs.ErrFailedPrecondition)
@@ -211,9 +198,6 @@ func parseLayout(mountinfo string) (Layout, error) {
 
 // addV1 takes h, or the better of h and an earlier mount of the same hierarchy.
 func (l *Layout) addV1(h Hierarchy) {
-	if len(h.Controllers) == 0 {
-		return
-	}
 	for i, earlier := range l.V1 {
 		if slices.Equal(earlier.Controllers, h.Controllers) {
 			if earlier.Root != "/" && h.Root == "/" {
@@ -236,30 +220,6 @@ func (l Layout) withControllers() (Layout, error) {
 	}
 	l.UnifiedControllers = strings.Fields(data)
 	return l, nil
-}
-
-// unescape undoes what mountinfo does to space, tab, newline and backslash.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
-}
-
-// v1Controllers picks the controllers out of a version 1 mount's super
-// options; the other words there are options of the file system.
-func v1Controllers(options string) []string {
-	var out []string
-	for o := range strings.SplitSeq(options, ",") {
-		switch {
-		case o == "ro", o == "rw", o == "none", o == "xattr", o == "noprefix",
-			o == "clone_children", o == "cpuset_v2_mode", o == "favordynmods", o == "nofavordynmods":
-		case strings.HasPrefix(o, "release_agent="), o == "":
-		default:
-			out = append(out, o)
-		}
-	}
-	return out
 }
 
 func exists(path string) bool {

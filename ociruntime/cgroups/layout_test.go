@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"berth/ociruntime/cgroups/hierarchy"
+
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 )
@@ -44,7 +46,7 @@ func TestParseLayout(t *testing.T) {
 		{"only a part is mounted", strings.SplitAfter(hybridMounts, "\n")[1], V1, []Hierarchy{{"/inner/memory", []string{"memory"}, "/docker/abc"}}, "memory"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			l, err := parseLayout(tc.mounts)
+			l, err := layoutOf(hierarchy.ParseMounts(tc.mounts))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +61,7 @@ func TestParseLayout(t *testing.T) {
 			}
 		})
 	}
-	if _, err := parseLayout(""); !errors.Is(err, errdefs.ErrFailedPrecondition) {
+	if _, err := layoutOf(nil); !errors.Is(err, errdefs.ErrFailedPrecondition) {
 		t.Errorf("no hierarchy: %v", err)
 	}
 }
@@ -87,14 +89,16 @@ func TestSecurity23CgroupPath(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
+func FuzzPlace(f *testing.F) {
 	f.Add(hybridMounts)
 	f.Add("3:cpu,cpuacct:/a\n1:name=systemd:/b/../..\n0::/c (deleted)\n")
 	f.Fuzz(func(t *testing.T, data string) {
-		if l, err := parseLayout(data); err == nil && l.Unified == "" && len(l.V1) == 0 {
-			t.Error("a layout without hierarchies")
+		for _, m := range hierarchy.ParseMounts(data) {
+			if m.Version == 1 && len(m.Controllers) == 0 {
+				t.Errorf("%+v", m)
+			}
 		}
-		me := parseOwn(data)
+		me := hierarchy.ParseOwn(data)
 		c := Layout{Unified: "/u", UnifiedRoot: "/", V1: []Hierarchy{{"/m", []string{"memory"}, "/"}}}.beside(me, "/x")
 		for _, d := range c.dirs() {
 			if strings.Contains(d, "/../") || !strings.HasSuffix(d, "/x") {

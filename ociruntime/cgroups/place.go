@@ -5,7 +5,7 @@ import (
 	"path"
 	"strings"
 
-	"berth/internal/linux"
+	"berth/ociruntime/cgroups/hierarchy"
 
 	"github.com/containerd/errdefs"
 )
@@ -13,54 +13,6 @@ import (
 // maxPath bounds a cgroup's path: with a mount point before it and a file
 // behind it the kernel's 4,096 bytes still hold.
 const maxPath = 3500
-
-// own is where this process is in each hierarchy.
-type own struct {
-	unified string
-	v1      map[string]string // controllers, as in a Hierarchy: path
-}
-
-// readOwn reads cgroups(7) /proc/self/cgroup.
-func readOwn() (own, error) {
-	data, err := linux.ReadControl("/proc/self/cgroup")
-	if err != nil {
-		return own{}, fmt.Errorf("find the cgroup of this process: %w", err)
-	}
-	return parseOwn(data), nil
-}
-
-func parseOwn(data string) own {
-	o := own{v1: map[string]string{}}
-	for line := range strings.Lines(data) {
-		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
-		controllers, p, ok := strings.Cut(rest, ":")
-		if !ok {
-			continue
-		}
-		p = strings.TrimSuffix(p, "/")
-		if strings.Contains(p, "/..") { // outside of the cgroup namespace of /proc: no path leads there
-			p = ""
-		}
-		if controllers == "" {
-			o.unified = p
-			continue
-		}
-		o.v1[controllers] = p
-	}
-	return o
-}
-
-// below is the part of p that is below root, the part of a hierarchy that is
-// mounted. A process can be outside of that part: then it is its top.
-func below(root, p string) string {
-	if root == "/" {
-		return p
-	}
-	if rest, ok := strings.CutPrefix(p, root); ok && (rest == "" || rest[0] == '/') {
-		return rest
-	}
-	return ""
-}
 
 // place finds the directories of the container's cgroup that the spec's
 // cgroupsPath names. An absolute one counts from the hierarchies' mount points.
@@ -84,20 +36,20 @@ func (l Layout) place(cgroupsPath, id string) (*Cgroup, error) {
 	if err := checkPath(p); err != nil {
 		return nil, err
 	}
-	me, err := readOwn()
+	me, err := hierarchy.ReadOwn()
 	if err != nil {
 		return nil, err
 	}
 	return l.beside(me, p), nil
 }
 
-func (l Layout) beside(me own, p string) *Cgroup {
+func (l Layout) beside(me hierarchy.Own, p string) *Cgroup {
 	c := &Cgroup{path: p, layout: l, v1: make([]string, len(l.V1))}
 	for i, h := range l.V1 {
-		c.v1[i] = h.Mount + below(h.Root, me.v1[strings.Join(h.Controllers, ",")]) + p
+		c.v1[i] = h.Mount + hierarchy.Below(h.Root, me.V1[strings.Join(h.Controllers, ",")]) + p
 	}
 	if l.Unified != "" {
-		base := below(l.UnifiedRoot, me.unified)
+		base := hierarchy.Below(l.UnifiedRoot, me.Unified)
 		if len(l.V1) == 0 {
 			base = base[:max(0, strings.LastIndexByte(base, '/'))]
 		}

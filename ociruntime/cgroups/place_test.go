@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"berth/ociruntime/cgroups/hierarchy"
+
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 )
@@ -34,12 +36,12 @@ func TestPlace(t *testing.T) {
 		{"v2: beside the own one", Layout{Unified: "/sys/fs/cgroup", UnifiedRoot: "/"}, []string{"/sys/fs/cgroup/user.slice/c1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if d := cmp.Diff(tc.want, tc.l.beside(parseOwn(ownCgroups), "/c1").dirs()); d != "" {
+			if d := cmp.Diff(tc.want, tc.l.beside(hierarchy.ParseOwn(ownCgroups), "/c1").dirs()); d != "" {
 				t.Error(d)
 			}
 		})
 	}
-	top := Layout{Unified: "/sys/fs/cgroup", UnifiedRoot: "/"}.beside(parseOwn("0::/\n"), "/c1")
+	top := Layout{Unified: "/sys/fs/cgroup", UnifiedRoot: "/"}.beside(hierarchy.ParseOwn("0::/\n"), "/c1")
 	if top.unified != "/sys/fs/cgroup/c1" {
 		t.Errorf("from the root: %s", top.unified)
 	}

@@ -79,9 +79,12 @@ func v2Only() Layout {
 
 func TestRecordRefused(t *testing.T) {
 	for _, r := range []Record{
-		{Unified: "/etc/x", Mount: "/sys/fs/cgroup"}, {Unified: "/sys/fs/cgroup/../x", Mount: "/sys/fs/cgroup"},
-		{Unified: "/sys/fs/cgroup", Mount: "/sys/fs/cgroup"}, {V1: []V1Record{{Dir: "/m/a", Mount: "/n", Controllers: []string{"memory"}}}},
-		{V1: []V1Record{{Dir: "/m/a", Mount: "/m"}}}, {Unified: "x/y", Mount: "x"},
+		{Unified: "/etc/x", Mount: "/sys/fs/cgroup"},
+		{Unified: "/sys/fs/cgroup/../x", Mount: "/sys/fs/cgroup"},
+		{Unified: "/sys/fs/cgroup", Mount: "/sys/fs/cgroup"},
+		{V1: []V1Record{{Dir: "/m/a", Mount: "/n", Controllers: []string{"memory"}}}},
+		{V1: []V1Record{{Dir: "/m/a", Mount: "/m"}}},
+		{Unified: "x/y", Mount: "x"},
 	} {
 		if _, err := r.Open(); !errors.Is(err, errdefs.ErrInvalidArgument) {
 			t.Errorf("%+v: %v", r, err)

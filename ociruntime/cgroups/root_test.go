@@ -168,14 +168,32 @@ func TestOOMKilled(t *testing.T) {
 		if oom, err := c.OOMKilled(); oom || err != nil {
 			t.Fatalf("before: %v %v", oom, err)
 		}
+		watch, err := c.WatchOOM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := make(chan error, 2)
+		go func() { // ends when the watch is closed
+			told <- watch.Next()
+			told <- watch.Next()
+		}()
 		// tail keeps a line that never ends in memory; without swap that kills it.
 		cmd := start(t, c, "exec tail /dev/zero")
-		err := cmd.Wait()
+		err = cmd.Wait()
 		if err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Fatalf("ended with %v, want SIGKILL", err)
 		}
 		if oom, err := c.OOMKilled(); !oom || err != nil {
 			t.Fatalf("after: %v %v", oom, err)
+		}
+		if err := <-told; err != nil {
+			t.Errorf("the watch: %v", err)
+		}
+		if err := watch.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-told; err == nil {
+			t.Error("there was one kill, and the watch tells of two")
 		}
 	})
 }

@@ -118,6 +118,11 @@ func TestSystemdDriver(t *testing.T) {
 		t.Fatal(err)
 	}
 	record := c.Record()
+	t.Cleanup(func() { // a slice stays when its last scope is gone
+		if out, err := exec.Command("systemctl", "stop", "berth.slice").CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
 	if err := c.Make(t.Context()); err != nil {
 		t.Fatal(err)
 	}

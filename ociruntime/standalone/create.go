@@ -217,9 +217,6 @@ func (m *making) launch(ctx context.Context) (err error) {
 				return err
 			}
 		}
-		if err := m.cgroup.Entered(); err != nil {
-			return err
-		}
 		if m.in.Handover.Hooks {
 			if err := m.runHooks(ctx, pid); err != nil {
 				return err

@@ -140,7 +140,7 @@ func (r *Runtime) remove(ctx context.Context, d *state.Dir, rec state.Record) er
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(cg.Kill(ctx), cg.Delete(ctx)); err != nil {
+	if err := cg.Destroy(ctx); err != nil {
 		return fmt.Errorf("delete container %s: %w", rec.ID, err)
 	}
 	if err := d.Remove(); err != nil {

@@ -76,18 +76,18 @@ func newWatch(c *command.CLI, rt command.Runtime, id string) (*watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cg == nil {
+	if cg.None() {
 		return nil, fmt.Errorf("container %s has no cgroup: nothing is counted", id)
 	}
 	return &watch{cli: c, id: id, pid: s.Pid, cgroup: cg, out: json.NewEncoder(c.Out)}, nil
 }
 
 func (w *watch) stats() error {
-	s, err := w.cgroup.Stats()
+	s, err := w.cgroup.FullStats()
 	if err != nil {
 		return err
 	}
-	return w.out.Encode(event{"stats", w.id, documentOf(s, filesOf(w.cgroup))})
+	return w.out.Encode(event{"stats", w.id, documentOf(s)})
 }
 
 // follow prints events until the container's process ends.
@@ -100,15 +100,12 @@ func (w *watch) follow(ctx context.Context, interval time.Duration) error {
 	ended := make(chan error, 1)
 	go func() { ended <- linux.WaitReadable(init) }() // ends with the process, or with ours
 	ooms := make(chan struct{}, 1)
-	oom, err := watchMemory(w.cgroup)
+	oom, err := w.cgroup.WatchOOM()
 	if err != nil {
 		w.cli.Log.Warn(fmt.Sprintf("no oom events: %v", err))
 	} else {
 		go func() { // ends when oom is closed
-			for oom.Wait() == nil {
-				if !oom.happened() {
-					continue
-				}
+			for oom.Next() == nil {
 				select {
 				case ooms <- struct{}{}:
 				default: // one is waiting to be printed

@@ -1,9 +1,8 @@
 package limits
 
 import (
-	"math"
-
 	"berth/ociruntime/cgroups"
+	cgroupstats "berth/ociruntime/cgroups/stats"
 )
 
 // The types below are the document of an event of type stats, as runc writes it.
@@ -21,10 +20,12 @@ type stats struct {
 
 type cpu struct {
 	Usage struct {
-		Total  uint64   `json:"total,omitempty"`
-		Percpu []uint64 `json:"percpu,omitempty"`
-		Kernel uint64   `json:"kernel"`
-		User   uint64   `json:"user"`
+		Total        uint64   `json:"total,omitempty"`
+		Percpu       []uint64 `json:"percpu,omitempty"`
+		PercpuKernel []uint64 `json:"percpu_kernel,omitempty"`
+		PercpuUser   []uint64 `json:"percpu_user,omitempty"`
+		Kernel       uint64   `json:"kernel"`
+		User         uint64   `json:"user"`
 	} `json:"usage"`
 	Throttling struct {
 		Periods          uint64 `json:"periods,omitempty"`
@@ -80,6 +81,12 @@ type blkioEntry struct {
 type blkio struct {
 	IoServiceBytesRecursive []blkioEntry `json:"ioServiceBytesRecursive,omitempty"`
 	IoServicedRecursive     []blkioEntry `json:"ioServicedRecursive,omitempty"`
+	IoQueuedRecursive       []blkioEntry `json:"ioQueueRecursive,omitempty"`
+	IoServiceTimeRecursive  []blkioEntry `json:"ioServiceTimeRecursive,omitempty"`
+	IoWaitTimeRecursive     []blkioEntry `json:"ioWaitTimeRecursive,omitempty"`
+	IoMergedRecursive       []blkioEntry `json:"ioMergedRecursive,omitempty"`
+	IoTimeRecursive         []blkioEntry `json:"ioTimeRecursive,omitempty"`
+	SectorsRecursive        []blkioEntry `json:"sectorsRecursive,omitempty"`
 	PSI                     *psiStats    `json:"psi,omitempty"`
 }
 
@@ -101,29 +108,50 @@ type psiData struct {
 	Total  uint64  `json:"total"`
 }
 
-func documentOf(s cgroups.Stats, f files) stats {
+func documentOf(s cgroupstats.Full) stats {
 	var d stats
 	d.CPU.Usage.Total, d.CPU.Usage.Percpu = s.CPU.Usage, s.CPU.PerCPU
+	d.CPU.Usage.PercpuKernel, d.CPU.Usage.PercpuUser = s.PerCPUSystem, s.PerCPUUser
 	d.CPU.Usage.Kernel, d.CPU.Usage.User = s.CPU.System, s.CPU.User
 	d.CPU.Throttling.Periods, d.CPU.Throttling.ThrottledPeriods = s.CPU.Periods, s.CPU.Throttled
 	d.CPU.Throttling.ThrottledTime = s.CPU.ThrottledTime
-	d.CPUSet = f.cpuSet()
-	d.Memory = f.memory(s.Memory)
+	c := s.CPUSet
+	d.CPUSet = cpuSet{
+		CPUs: c.CPUs, Mems: c.Mems, CPUExclusive: c.CPUExclusive, MemHardwall: c.MemHardwall, MemExclusive: c.MemExclusive,
+		MemoryMigrate: c.MemoryMigrate, MemorySpreadPage: c.SpreadPage, MemorySpreadSlab: c.SpreadSlab,
+		MemoryPressure: c.MemoryPressure, SchedLoadBalance: c.LoadBalance, SchedRelaxDomainLevel: c.RelaxDomainLevel,
+	}
+	d.Memory = memory{
+		Cache: s.Memory.Cache, Raw: s.Memory.Detail, PSI: psi(s.MemoryPressure),
+		Usage: memoryEntry{Limit: s.Memory.Limit, Usage: s.Memory.Usage, Max: s.Memory.Peak, Failcnt: s.Memory.Failures},
+		Swap:  entry(s.MemorySwap), Kernel: entry(s.Kernel), KernelTCP: entry(s.KernelTCP),
+	}
 	d.Pids.Current = s.Pids.Current
 	if s.Pids.Limit != cgroups.Unlimited {
 		d.Pids.Limit = s.Pids.Limit
 	}
-	d.Blkio.IoServiceBytesRecursive, d.Blkio.IoServicedRecursive = blkioEntries(s.IOBytes), blkioEntries(s.IOOps)
-	d.Hugetlb = f.hugetlb()
-	for _, p := range []struct {
-		controller, file string
-		into             **psiStats
-	}{{"cpu", "cpu.pressure", &d.CPU.PSI}, {"memory", "memory.pressure", &d.Memory.PSI}, {"io", "io.pressure", &d.Blkio.PSI}} {
-		if dir, version := f.dir(p.controller); version == 2 {
-			*p.into = pressure(dir + "/" + p.file)
-		}
+	d.Blkio = blkio{
+		IoServiceBytesRecursive: blkioEntries(s.IOBytes), IoServicedRecursive: blkioEntries(s.IOOps), IoQueuedRecursive: blkioEntries(s.IOQueued),
+		IoServiceTimeRecursive: blkioEntries(s.IOServiceTime), IoWaitTimeRecursive: blkioEntries(s.IOWaitTime), IoMergedRecursive: blkioEntries(s.IOMerged),
+		IoTimeRecursive: blkioEntries(s.IOTime), SectorsRecursive: blkioEntries(s.IOSectors), PSI: psi(s.IOPressure),
+	}
+	d.CPU.PSI = psi(s.CPUPressure)
+	d.Hugetlb = map[string]hugetlb{}
+	for size, h := range s.Hugetlb {
+		d.Hugetlb[size] = hugetlb{Usage: h.Usage, Max: h.Peak, Failcnt: h.Failures}
 	}
 	return d
+}
+
+func entry(e cgroupstats.MemoryEntry) memoryEntry {
+	return memoryEntry{Limit: e.Limit, Usage: e.Usage, Max: e.Peak, Failcnt: e.Failures}
+}
+
+func psi(p *cgroupstats.Pressure) *psiStats {
+	if p == nil {
+		return nil
+	}
+	return &psiStats{Some: psiData(p.Some), Full: psiData(p.Full)}
 }
 
 func blkioEntries(from []cgroups.IOEntry) []blkioEntry {
@@ -132,67 +160,4 @@ func blkioEntries(from []cgroups.IOEntry) []blkioEntry {
 		out = append(out, blkioEntry(e))
 	}
 	return out
-}
-
-func (f files) cpuSet() (s cpuSet) {
-	dir, version := f.dir("cpuset")
-	switch version {
-	case 1:
-		n := func(file string) uint64 { return number(dir + "/cpuset." + file) }
-		s = cpuSet{
-			CPUs: numbers(dir + "/cpuset.cpus"), Mems: numbers(dir + "/cpuset.mems"),
-			CPUExclusive: n("cpu_exclusive"), MemHardwall: n("mem_hardwall"), MemExclusive: n("mem_exclusive"),
-			MemoryMigrate: n("memory_migrate"), MemorySpreadPage: n("memory_spread_page"), MemorySpreadSlab: n("memory_spread_slab"),
-			MemoryPressure: n("memory_pressure"), SchedLoadBalance: n("sched_load_balance"),
-		}
-		s.SchedRelaxDomainLevel = -1 // the kernel's default
-		if t := text(dir + "/cpuset.sched_relax_domain_level"); t != "" && t[0] != '-' {
-			s.SchedRelaxDomainLevel = int64(n("sched_relax_domain_level"))
-		}
-	case 2:
-		s.CPUs, s.Mems = numbers(dir+"/cpuset.cpus.effective"), numbers(dir+"/cpuset.mems.effective")
-	}
-	return s
-}
-
-func (f files) memory(s cgroups.MemoryStats) memory {
-	m := memory{Cache: s.Cache, Raw: s.Detail}
-	m.Usage = memoryEntry{Limit: s.Limit, Usage: s.Usage, Max: s.Peak, Failcnt: s.Failures}
-	dir, version := f.dir("memory")
-	switch version {
-	case 1:
-		entry := func(name string) memoryEntry {
-			p := dir + "/memory." + name
-			return memoryEntry{number(p + "limit_in_bytes"), number(p + "usage_in_bytes"), number(p + "max_usage_in_bytes"), number(p + "failcnt")}
-		}
-		m.Swap, m.Kernel, m.KernelTCP = entry("memsw."), entry("kmem."), entry("kmem.tcp.")
-	case 2: // as version 1 counts: memory and swap together
-		m.Swap = memoryEntry{Limit: sum(s.Limit, s.SwapLimit), Usage: sum(s.Usage, s.Swap)}
-	}
-	return m
-}
-
-// sum adds up limits, of which one may be that there is none.
-func sum(a, b uint64) uint64 {
-	if a > math.MaxUint64-b {
-		return math.MaxUint64
-	}
-	return a + b
-}
-
-func (f files) hugetlb() map[string]hugetlb {
-	all := map[string]hugetlb{}
-	dir, version := f.dir("hugetlb")
-	if version == 0 {
-		return all
-	}
-	for _, size := range hugePages() {
-		p := dir + "/hugetlb." + size + "."
-		h := hugetlb{Usage: number(p + "current"), Failcnt: flat(p+"events", "max")}
-		if version == 1 {
-			h = hugetlb{number(p + "usage_in_bytes"), number(p + "max_usage_in_bytes"), number(p + "failcnt")}
-		}
-		all[size] = h
-	}
-	return all
 }

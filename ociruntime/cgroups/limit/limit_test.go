@@ -173,6 +173,10 @@ func TestNothingAskedNothingWritten(t *testing.T) {
 	}
 }
 
+func kernelMemory() specs.LinuxResources {
+	return specs.LinuxResources{Memory: &specs.LinuxMemory{Kernel: ptr(int64(5))}} //nolint:staticcheck // engines still send it
+}
+
 func TestOddValues(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -181,12 +185,18 @@ func TestOddValues(t *testing.T) {
 		want string
 	}{
 		{"swappiness -1 is none", v2Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: ptr(uint64(math.MaxUint64))}}, ""},
-		{"kernel memory is no more", v1Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Kernel: ptr(int64(5))}}, ""},
+		{"kernel memory is no more", v1Host(), kernelMemory(), ""},
 		{"memory is always hierarchical", v1Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{UseHierarchy: ptr(false)}}, ""},
-		{"no limit at all, v1", v1Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(-1)), Reservation: ptr(int64(-1))}, CPU: &specs.LinuxCPU{Quota: ptr(int64(-1))}},
-			"memory.limit_in_bytes=-1 memory.memsw.limit_in_bytes=-1 memory.soft_limit_in_bytes=-1 cpu.cfs_quota_us=-1"},
-		{"no limit at all, v2", v2Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(-1)), Reservation: ptr(int64(-1))}, CPU: &specs.LinuxCPU{Quota: ptr(int64(-1))}},
-			"memory.max=max memory.swap.max=max memory.low=max cpu.max=max"},
+		{
+			"no limit at all, v1", v1Host(),
+			specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(-1)), Reservation: ptr(int64(-1))}, CPU: &specs.LinuxCPU{Quota: ptr(int64(-1))}},
+			"memory.limit_in_bytes=-1 memory.memsw.limit_in_bytes=-1 memory.soft_limit_in_bytes=-1 cpu.cfs_quota_us=-1",
+		},
+		{
+			"no limit at all, v2", v2Host(),
+			specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(-1)), Reservation: ptr(int64(-1))}, CPU: &specs.LinuxCPU{Quota: ptr(int64(-1))}},
+			"memory.max=max memory.swap.max=max memory.low=max cpu.max=max",
+		},
 		{"swap as much as memory is none", v2Host(), specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(5)), Swap: ptr(int64(5))}}, "memory.max=5 memory.swap.max=0"},
 		{"pids 0", v2Host(), specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(0))}}, "pids.max=1"},
 		{"one share is clamped on v2", v2Host(), specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(1))}}, "cpu.weight=1"},
@@ -194,8 +204,11 @@ func TestOddValues(t *testing.T) {
 		{"unified, a line at a time, in order", v2Host(), specs.LinuxResources{Unified: map[string]string{
 			"memory.high": "7", "io.max": "8:0 rbps=1\n8:16 rbps=2\n", "hugetlb.2MB.max": "0", "cgroup.max.depth": "3",
 		}}, "cgroup.max.depth=3 hugetlb.2MB.max=0 io.max=8:0 rbps=1 io.max=8:16 rbps=2 memory.high=7"},
-		{"network", v1Host(), specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: ptr(uint32(0x100001)), Priorities: []specs.LinuxInterfacePriority{{Name: "lo", Priority: 3}}}},
-			"net_cls.classid=1048577 net_prio.ifpriomap=lo 3"},
+		{
+			"network", v1Host(),
+			specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: ptr(uint32(0x100001)), Priorities: []specs.LinuxInterfacePriority{{Name: "lo", Priority: 3}}}},
+			"net_cls.classid=1048577 net_prio.ifpriomap=lo 3",
+		},
 		{"real time", v1Host(), specs.LinuxResources{CPU: &specs.LinuxCPU{RealtimePeriod: ptr(uint64(9)), RealtimeRuntime: ptr(int64(8))}}, "cpu.rt_period_us=9 cpu.rt_runtime_us=8"},
 		{"leaf weights", v1Host(), specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{LeafWeight: ptr(uint16(10))}}, "blkio.leaf_weight=10"},
 	} {

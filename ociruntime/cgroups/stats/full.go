@@ -160,8 +160,12 @@ func (g Group) ioFull(f *Full) error {
 		name string
 		to   *[]IOEntry
 	}{
-		{"io_queued", &f.IOQueued}, {"io_service_time", &f.IOServiceTime}, {"io_wait_time", &f.IOWaitTime},
-		{"io_merged", &f.IOMerged}, {"time", &f.IOTime}, {"sectors", &f.IOSectors},
+		{"io_queued", &f.IOQueued},
+		{"io_service_time", &f.IOServiceTime},
+		{"io_wait_time", &f.IOWaitTime},
+		{"io_merged", &f.IOMerged},
+		{"time", &f.IOTime},
+		{"sectors", &f.IOSectors},
 	} {
 		entries, err := parseBlkio(r.text("blkio.bfq." + list.name + "_recursive"))
 		r.note(err)

@@ -34,10 +34,16 @@ func TestStartStop(t *testing.T) {
 		{"the end is told first", fake{early: true}, "StartTransientUnit berth-c1.scope; StopUnit berth-c1.scope; ResetFailedUnit berth-c1.scope", nil},
 		{"bus", fake{bus: true}, "Hello; AddMatch type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved',path='/org/freedesktop/systemd1'; Subscribe; " +
 			"StartTransientUnit berth-c1.scope; AddMatch type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved',path='/org/freedesktop/systemd1'; Subscribe; StopUnit berth-c1.scope; ResetFailedUnit berth-c1.scope", nil},
-		{"a failed unit is in the way", fake{errors: map[string][]string{"StartTransientUnit": {"UnitExists"}}},
-			"StartTransientUnit berth-c1.scope; ResetFailedUnit berth-c1.scope; StartTransientUnit berth-c1.scope; StopUnit berth-c1.scope; ResetFailedUnit berth-c1.scope", nil},
-		{"a running one is", fake{errors: map[string][]string{"StartTransientUnit": {"UnitExists", "UnitExists"}}},
-			"StartTransientUnit berth-c1.scope; ResetFailedUnit berth-c1.scope; StartTransientUnit berth-c1.scope", errdefs.ErrAlreadyExists},
+		{
+			"a failed unit is in the way",
+			fake{errors: map[string][]string{"StartTransientUnit": {"UnitExists"}}},
+			"StartTransientUnit berth-c1.scope; ResetFailedUnit berth-c1.scope; StartTransientUnit berth-c1.scope; StopUnit berth-c1.scope; ResetFailedUnit berth-c1.scope", nil,
+		},
+		{
+			"a running one is",
+			fake{errors: map[string][]string{"StartTransientUnit": {"UnitExists", "UnitExists"}}},
+			"StartTransientUnit berth-c1.scope; ResetFailedUnit berth-c1.scope; StartTransientUnit berth-c1.scope", errdefs.ErrAlreadyExists,
+		},
 		{"the job fails", fake{result: "failed"}, "StartTransientUnit berth-c1.scope; ResetFailedUnit berth-c1.scope", errdefs.ErrFailedPrecondition},
 		{"gone when it is to stop", fake{errors: map[string][]string{"StopUnit": {"NoSuchUnit"}}}, "StartTransientUnit berth-c1.scope; StopUnit berth-c1.scope", nil},
 	} {
@@ -235,8 +241,17 @@ func TestDeviceProperties(t *testing.T) {
 	}
 	got := DeviceProperties(list, groups)
 	want := [][2]string{
-		{"/dev/block/8:1", "r"}, {"char-*", "m"}, {"block-*", "m"}, {"/dev/char/1:3", "mrw"}, {"/dev/char/1:5", "mrw"}, {"/dev/char/1:7", "mrw"},
-		{"/dev/char/1:8", "mrw"}, {"/dev/char/1:9", "mrw"}, {"/dev/char/5:0", "mrw"}, {"/dev/char/5:2", "mrw"}, {"char-pts", "mrw"},
+		{"/dev/block/8:1", "r"},
+		{"char-*", "m"},
+		{"block-*", "m"},
+		{"/dev/char/1:3", "mrw"},
+		{"/dev/char/1:5", "mrw"},
+		{"/dev/char/1:7", "mrw"},
+		{"/dev/char/1:8", "mrw"},
+		{"/dev/char/1:9", "mrw"},
+		{"/dev/char/5:0", "mrw"},
+		{"/dev/char/5:2", "mrw"},
+		{"char-pts", "mrw"},
 	}
 	if got[0] != (Property{"DevicePolicy", "strict"}) {
 		t.Errorf("%v", got[0])
@@ -255,15 +270,23 @@ func TestAnnotations(t *testing.T) {
 		"org.systemd.property.CollectMode": "'inactive-or-failed'", "org.systemd.property.SendSIGHUP": "true", "other": "x",
 	})
 	want := []Property{
-		{"After", []string{"a.target", "b"}}, {"CollectMode", "inactive-or-failed"}, {"RuntimeMaxUSec", uint64(5000000)},
-		{"SendSIGHUP", true}, {"TimeoutStopUSec", uint64(30000000)},
+		{"After", []string{"a.target", "b"}},
+		{"CollectMode", "inactive-or-failed"},
+		{"RuntimeMaxUSec", uint64(5000000)},
+		{"SendSIGHUP", true},
+		{"TimeoutStopUSec", uint64(30000000)},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n%v %v", want, got, err)
 	}
 	for _, bad := range []map[string]string{
-		{"org.systemd.property.a/b": "1"}, {"org.systemd.property.X1": "1"}, {"org.systemd.property.Abc": "what"}, {"org.systemd.property.Abc": "'open"},
-		{"org.systemd.property.Abc": "['a' 'b']"}, {"org.systemd.property.StopSec": "-5"}, {"org.systemd.property.Abc": "uint32 4294967296"},
+		{"org.systemd.property.a/b": "1"},
+		{"org.systemd.property.X1": "1"},
+		{"org.systemd.property.Abc": "what"},
+		{"org.systemd.property.Abc": "'open"},
+		{"org.systemd.property.Abc": "['a' 'b']"},
+		{"org.systemd.property.StopSec": "-5"},
+		{"org.systemd.property.Abc": "uint32 4294967296"},
 	} {
 		if got, err := FromAnnotations(bad); !errors.Is(err, errdefs.ErrInvalidArgument) {
 			t.Errorf("%v: %v %v", bad, got, err)
