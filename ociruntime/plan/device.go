@@ -186,7 +186,7 @@ func (p *planner) placeNode(d device) {
 	const rdevAt = 128 // struct statx's stx_rdev_major and stx_rdev_minor
 	p.Call("statx", linux.SysStatx, parent.Value(), p.String(name), program.Flags(linux.AtSymlinkNofollow, "AT_SYMLINK_NOFOLLOW"), program.Flags(linux.StatxBasicStats, "STATX_BASIC_STATS"), stat.At(0))
 	p.IfEqual(stat.Slot(rdevAt).Value(), program.Flags(uint64(d.Major)|uint64(d.Minor)<<32, "rdev"), same)
-	p.No()
+	p.Fail(syscall.EEXIST)
 	p.Place(fresh)
 	if d.UID != nil || d.GID != nil {
 		id := func(id *uint32) program.Arg {
@@ -214,7 +214,7 @@ func (p *planner) hostNull() {
 	p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), p.String("/dev/null"), program.Flags(linux.OPath|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, "O_PATH|O_NOFOLLOW"), program.Int(0)).To(host)
 	p.Call("statx", linux.SysStatx, host.Value(), p.String(""), program.Flags(linux.AtEmptyPath, "AT_EMPTY_PATH"), program.Flags(linux.StatxBasicStats, "STATX_BASIC_STATS"), stat.At(0))
 	p.IfEqual(stat.Slot(rdevAt).Value(), program.Flags(1|3<<32, "1:3"), is)
-	p.No()
+	p.Fail(syscall.ENODEV)
 	p.Place(is)
 	p.ClonePath(host.Value(), "", false, null)
 	p.nullFD = p.share("null")
