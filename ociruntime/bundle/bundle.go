@@ -22,8 +22,8 @@ const maxDocument = 10 << 20
 type Bundle struct {
 	// Dir is the bundle's directory, absolute.
 	Dir string
-	// Spec is what config.json says; Root.Path and the mounts' destinations
-	// are absolute, unknown capabilities are left out.
+	// Spec is what config.json says; Root.Path, the mounts' destinations and the
+	// sources of binds are absolute, unknown capabilities are left out.
 	Spec *specs.Spec
 	// Config is config.json as it is, for [Parse] to read again later.
 	Config []byte
@@ -83,6 +83,11 @@ func Parse(config []byte, dir string) (*Bundle, error) {
 	}
 	if !filepath.IsAbs(s.Root.Path) {
 		s.Root.Path = filepath.Join(dir, s.Root.Path)
+	}
+	for i := range s.Mounts {
+		if m := &s.Mounts[i]; isBind(m) && !filepath.IsAbs(m.Source) {
+			m.Source = filepath.Join(dir, m.Source)
+		}
 	}
 	return &Bundle{Dir: dir, Spec: &s, Config: config, Warnings: c.warnings}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -92,12 +93,19 @@ func checkNames(s *specs.Spec) error {
 	return nil
 }
 
+// isBind says whether a mount shows what lies at its source.
+func isBind(m *specs.Mount) bool {
+	return m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
+}
+
 func (c *checker) mounts(s *specs.Spec) error {
 	for i := range s.Mounts {
 		m := &s.Mounts[i]
 		switch {
 		case m.Destination == "":
 			return fmt.Errorf("mounts[%d].destination is missing", i)
+		case m.Source == "" && isBind(m):
+			return fmt.Errorf("mounts[%d] (%s) is a bind without a source: name the file or directory to show", i, m.Destination)
 		case len(m.UIDMappings) > 0 && len(m.GIDMappings) == 0, len(m.UIDMappings) == 0 && len(m.GIDMappings) > 0:
 			return fmt.Errorf("mounts[%d] (%s) has only one of uidMappings and gidMappings: give both", i, m.Destination)
 		}

@@ -226,6 +226,25 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// A source of a bind is relative to the bundle; another's is but a name.
+func TestSources(t *testing.T) {
+	config := strings.Replace(minimal, `"linux":`, `"mounts":[{"destination":"/a","source":"x/../y","options":["bind"]},{"destination":"/b","type":"bind","source":"/z"},`+
+		`{"destination":"/c","type":"tmpfs","source":"tmpfs"},{"destination":"/d","source":"y","options":["rbind"]}],"linux":`, 1)
+	b, err := Parse([]byte(config), "/bundle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"/bundle/y", "/z", "tmpfs", "/bundle/y"} {
+		if got := b.Spec.Mounts[i].Source; got != want {
+			t.Errorf("source of mount %d is %q, want %q", i, got, want)
+		}
+	}
+	none := strings.Replace(config, `"source":"y",`, "", 1)
+	if _, err := Parse([]byte(none), "/bundle"); err == nil || !strings.Contains(err.Error(), "(/d) is a bind without a source") {
+		t.Errorf("a bind of nothing: %v", err)
+	}
+}
+
 func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	write := func(config string) {

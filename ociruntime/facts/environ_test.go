@@ -20,8 +20,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// SECURITY 38: an /etc/passwd that is not what it should be.
-func TestHomeSecurity38(t *testing.T) {
+// An /etc/passwd that is not what it should be.
+func TestSecurity38Home(t *testing.T) {
 	const passwd = "root:x:0:0:root:/root:/bin/sh\n# uid 7\nbad:x:7\nzero:x:007:0::/zero:\nseven:x:7:7:a b:/home/seven\ntwice:x:7:7::/no:/bin/sh\nempty:x:8:8:::\n"
 	write := func(text string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {

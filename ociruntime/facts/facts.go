@@ -11,6 +11,7 @@ package facts
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"berth/ociruntime/cgroups"
@@ -24,7 +25,7 @@ import (
 func Sources(s *specs.Spec) (notDir map[string]bool, err error) {
 	notDir = map[string]bool{}
 	for _, m := range s.Mounts {
-		if m.Source == "" || m.Source[0] != '/' {
+		if m.Type != "bind" && !slices.Contains(m.Options, "bind") && !slices.Contains(m.Options, "rbind") {
 			continue
 		}
 		switch st, err := os.Stat(m.Source); {

@@ -40,7 +40,7 @@ type device struct {
 func (p *planner) planDevices() {
 	dev := p.find("/dev")
 	p.ownDev = dev != nil && dev.kind == devMount
-	shared := dev != nil && dev.kind == bindMount // the host's: nothing may be put there
+	shared := p.sharedDev()
 	all := slices.Clone(p.in.Spec.Linux.Devices)
 	if !shared {
 		all = append(all, defaultDevices...)
@@ -67,6 +67,13 @@ func (p *planner) planDevices() {
 		}
 		p.devices = append(p.devices, n)
 	}
+}
+
+// sharedDev says whether the container's /dev is the host's: nothing may be put
+// there. All devtmpfs are one.
+func (p *planner) sharedDev() bool {
+	dev := p.find("/dev")
+	return dev != nil && (dev.kind == bindMount || dev.Type == "devtmpfs")
 }
 
 var nodeTypes = map[string]uint64{"c": linux.SIfchr, "u": linux.SIfchr, "b": linux.SIfblk, "p": linux.SIfifo}
@@ -156,15 +163,12 @@ func (p *planner) attachDevices() {
 			p.placeNode(d)
 		}
 	}
-	if dev := p.find("/dev"); p.ownDev || dev != nil && dev.kind == bindMount {
+	if p.ownDev || p.sharedDev() {
 		return
 	}
 	dir := p.place("/dev", p.How(true), true, nil)
 	for _, l := range deviceLinks {
 		p.Do("link /dev/%s to %s", l[0], l[1])
-		if l[0] == "ptmx" { // a node of the image's would be the host's
-			p.Call("unlinkat", syscall.SYS_UNLINKAT, dir.Value(), p.String(l[0]), program.Int(0)).Tolerate(enoent)
-		}
 		p.Call("symlinkat", linux.SysSymlinkat, p.String(l[1]), dir.Value(), p.String(l[0])).Tolerate(eexist)
 	}
 }
@@ -182,7 +186,7 @@ func (p *planner) placeNode(d device) {
 	const rdevAt = 128 // struct statx's stx_rdev_major and stx_rdev_minor
 	p.Call("statx", linux.SysStatx, parent.Value(), p.String(name), program.Flags(linux.AtSymlinkNofollow, "AT_SYMLINK_NOFOLLOW"), program.Flags(linux.StatxBasicStats, "STATX_BASIC_STATS"), stat.At(0))
 	p.IfEqual(stat.Slot(rdevAt).Value(), program.Flags(uint64(d.Major)|uint64(d.Minor)<<32, "rdev"), same)
-	p.No()
+	p.Fail(syscall.EEXIST)
 	p.Place(fresh)
 	if d.UID != nil || d.GID != nil {
 		id := func(id *uint32) program.Arg {
@@ -210,7 +214,7 @@ func (p *planner) hostNull() {
 	p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), p.String("/dev/null"), program.Flags(linux.OPath|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, "O_PATH|O_NOFOLLOW"), program.Int(0)).To(host)
 	p.Call("statx", linux.SysStatx, host.Value(), p.String(""), program.Flags(linux.AtEmptyPath, "AT_EMPTY_PATH"), program.Flags(linux.StatxBasicStats, "STATX_BASIC_STATS"), stat.At(0))
 	p.IfEqual(stat.Slot(rdevAt).Value(), program.Flags(1|3<<32, "1:3"), is)
-	p.No()
+	p.Fail(syscall.ENODEV)
 	p.Place(is)
 	p.ClonePath(host.Value(), "", false, null)
 	p.nullFD = p.share("null")

@@ -39,7 +39,11 @@ func (p *planner) init() {
 	p.Do("start a session")
 	p.Call("setsid", linux.SysSetsid)
 	p.Do("keep mounts from the host")
-	p.Call("mount_setattr", linux.SysMountSetattr, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.MountAttr(0, 0, linux.MsPrivate), program.Flags(call.MountAttrSize, "private"))
+	typ := uint64(linux.MsPrivate)
+	if p.in.Rootless { // it copies them itself, and some are to hear of the host's
+		typ = linux.MsSlave
+	}
+	p.Call("mount_setattr", linux.SysMountSetattr, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.AtRecursive, "AT_RECURSIVE"), p.MountAttr(0, 0, typ), program.Flags(call.MountAttrSize, call.PropagationText(typ)))
 	p.nameHost()
 	if p.hasNew(specs.NetworkNamespace) {
 		attribute.Loopback(p.Calls)
@@ -220,7 +224,7 @@ func (p *planner) maskPaths(paths []string) {
 		p.IfEqual(t.Value(), program.Errno(eacces), done)
 		p.IfEqual(t.Value(), program.Errno(enotdir), isFile)
 		const attrs = linux.MountAttrRdonly | linux.MountAttrNosuid | linux.MountAttrNodev | linux.MountAttrNoexec
-		p.NewMount("tmpfs", "tmpfs", []string{"mode=0755", "size=4k", "nr_inodes=2"}, attrs, cover)
+		p.NewMount("tmpfs", "tmpfs", labelled([]string{"mode=0755", "size=4k", "nr_inodes=2"}, p.in.Spec.Linux.MountLabel), attrs, cover)
 		p.Move(cover.Value(), t)
 		p.Goto(done)
 		p.Place(isFile)

@@ -53,12 +53,37 @@ func (m *mount) lateReadonly() bool {
 
 // data are the options of a new file system itself.
 func (m *mount) data(label string) []string {
-	data := append(append([]string{}, m.opt.Data...), m.opt.Super...)
+	data := append(splitLowers(m), m.opt.Super...)
 	if !kernelMade[m.Type] && m.attrs()&linux.MountAttrRdonly != 0 {
 		data = append(data, "ro") // what is on a disk is not to be written by the mount itself
 	}
-	if label != "" && m.Type != "proc" && m.Type != "sysfs" && m.Type != "mqueue" {
-		data = append(data, "context="+label)
+	if m.Type == "proc" || m.Type == "sysfs" || m.Type == "mqueue" {
+		return data
+	}
+	return labelled(data, label)
+}
+
+// labelled adds the SELinux label of a mount.
+func labelled(data []string, label string) []string {
+	if label == "" {
+		return data
+	}
+	return append(data, "context="+label)
+}
+
+// splitLowers gives an overlay its lower directories one by one if they do not
+// fit one option (fsconfig(2)); the kernel takes them so since Linux 6.7.
+func splitLowers(m *mount) []string {
+	var data []string
+	for _, o := range m.opt.Data {
+		dirs, ok := strings.CutPrefix(o, "lowerdir=")
+		if m.Type != "overlay" || !ok || len(dirs) <= 255 || strings.ContainsAny(dirs, "\\") || strings.Contains(dirs, "::") {
+			data = append(data, o)
+			continue
+		}
+		for dir := range strings.SplitSeq(dirs, ":") {
+			data = append(data, "lowerdir+="+dir)
+		}
 	}
 	return data
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -19,6 +20,12 @@ func TestMountGolden(t *testing.T) {
 				specs.Mount{Destination: "/disk", Type: "ext4", Source: "/dev/sdb", Options: []string{"ro", "noload"}},
 				specs.Mount{Destination: "/sys", Type: "none", Options: []string{"remount", "rw", "gid=3", "rnoexec"}})
 		},
+		"overlay": func(in *Input) {
+			lower := strings.Repeat("/l", 100)
+			in.Spec.Mounts = append(in.Spec.Mounts, specs.Mount{Destination: "/o", Type: "overlay", Source: "overlay", Options: []string{"lowerdir=" + lower + ":" + lower, "upperdir=/u", "workdir=/w"}},
+				specs.Mount{Destination: "/p", Type: "overlay", Source: "overlay", Options: []string{"lowerdir=/a:/b,ro"}})
+		},
+		"devtmpfs": func(in *Input) { in.Spec.Mounts[1].Type, in.Spec.Mounts[1].Options = "devtmpfs", nil },
 		"id-maps": func(in *Input) {
 			in.Spec.Mounts = append(in.Spec.Mounts,
 				specs.Mount{Destination: "/a", Source: "/srv/a", Options: []string{"rbind", "ridmap"}, UIDMappings: own, GIDMappings: own},

@@ -59,7 +59,7 @@ func (p *planner) privileges() {
 	}
 	effective, permitted := p.capMask(caps.Effective), p.capMask(caps.Permitted)
 	inheritable, ambient := p.capMask(caps.Inheritable), p.capMask(caps.Ambient)
-	p.dropBounding(p.capMask(caps.Bounding))
+	attribute.DropBounding(p.Calls, p.capMask(caps.Bounding), p.in.LastCap)
 	p.letGo()
 	p.limitFiles()
 	p.becomeUser()
@@ -68,10 +68,10 @@ func (p *planner) privileges() {
 	if len(p.in.Filter) > 0 && !proc.NoNewPrivileges {
 		loader = 1 << number.CapSysAdmin
 	}
-	p.setCapabilities(effective|loader, permitted|loader, inheritable)
+	attribute.SetCapabilities(p.Calls, effective|loader, permitted|loader, inheritable)
 	// The kernel raises only what is in both other sets (capabilities(7)), and the
 	// spec wants what cannot be granted left out.
-	p.raiseAmbient(ambient & permitted & inheritable)
+	attribute.RaiseAmbient(p.Calls, ambient&permitted&inheritable, p.in.LastCap)
 	if p.in.Handover == nil {
 		p.dieWithKeeper()
 	} else {
@@ -93,7 +93,7 @@ func (p *planner) privileges() {
 		p.filter().Load(p.Calls)
 	}
 	if loader != 0 {
-		p.setCapabilities(effective, permitted, inheritable)
+		attribute.SetCapabilities(p.Calls, effective, permitted, inheritable)
 	}
 }
 
@@ -105,16 +105,6 @@ func (p *planner) filter() attribute.Filter {
 func (p *planner) liveOn() {
 	p.Do("live on without the caller")
 	p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetPdeathsig, "PR_SET_PDEATHSIG"), program.Int(0))
-}
-
-func (p *planner) dropBounding(keep uint64) {
-	p.Do("drop capabilities from the bounding set")
-	for i := 0; i <= p.in.LastCap; i++ {
-		if keep&(1<<i) != 0 {
-			continue
-		}
-		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapbsetDrop, "PR_CAPBSET_DROP"), program.Flags(uint64(i), number.CapabilityName(i)))
-	}
 }
 
 // letGo takes an own file table, marks all but the standard files
@@ -144,32 +134,6 @@ func (p *planner) becomeUser() {
 		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetKeepcaps, "PR_SET_KEEPCAPS"), program.Int(1))
 	}
 	p.Call("setresuid", linux.SysSetresuid, uid, uid, uid)
-}
-
-func (p *planner) setCapabilities(effective, permitted, inheritable uint64) {
-	p.Do("set capabilities")
-	le := binary.LittleEndian
-	header := le.AppendUint32(le.AppendUint32(nil, linux.LinuxCapVersion3), 0)
-	var data []byte
-	for shift := 0; shift <= 32; shift += 32 {
-		for _, set := range []uint64{effective, permitted, inheritable} {
-			data = le.AppendUint32(data, uint32(set>>shift))
-		}
-	}
-	p.Call("capset", linux.SysCapset, p.Buffer("caphdr", header).At(0), p.Bytes(data, "sets"))
-}
-
-func (p *planner) raiseAmbient(ambient uint64) {
-	if ambient == 0 {
-		return
-	}
-	p.Do("set ambient capabilities")
-	for i := range p.in.LastCap + 1 {
-		if ambient&(1<<i) != 0 {
-			zero := program.Int(0)
-			p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapAmbient, "PR_CAP_AMBIENT"), program.Flags(linux.PrCapAmbientRaise, "RAISE"), program.Flags(uint64(i), number.CapabilityName(i)), zero, zero)
-		}
-	}
 }
 
 // command is the name of what is executed.

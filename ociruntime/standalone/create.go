@@ -13,6 +13,7 @@ import (
 	"berth/ociruntime/bundle"
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/facts"
+	"berth/ociruntime/intelrdt"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
 	"berth/ociruntime/seccomp"
@@ -32,6 +33,7 @@ type making struct {
 	in      plan.Input
 	prog    *program.Program
 	cgroup  *cgroups.Cgroup
+	group   *intelrdt.Group // nil if the spec asks for none
 	dir     *state.Dir
 	files   inherited
 	pid     int
@@ -57,7 +59,7 @@ func (r *Runtime) make(ctx context.Context, a CreateArgs, wait bool) (_ *making,
 		return nil, err // here, because a cgroup of its name has less to say
 	}
 	for _, step := range []func(context.Context) error{
-		m.read, m.plan(wait), m.intend, m.limit, m.open, m.launch, m.finish,
+		m.read, m.plan(wait), m.intend, m.limit, m.share, m.open, m.launch, m.finish,
 	} {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("create %s: %w", a.ID, context.Cause(ctx))
@@ -98,7 +100,7 @@ func (m *making) plan(wait bool) func(context.Context) error {
 		if m.in, err = m.runtime.input(m.args.ID, s, m.args.ProcessArgs); err != nil {
 			return err
 		}
-		in.Handover.Wait = wait || s.Hooks != nil && len(s.Hooks.StartContainer) > 0
+		in.Handover.Wait = wait || s.Hooks != nil && len(s.Hooks.StartContainer) > 0 || s.Linux != nil && s.Linux.IntelRdt != nil
 		in.Handover.Hooks, in.Handover.NoPivot = beforeRoot(s.Hooks), m.args.NoPivot
 		if in.NotDir, err = facts.Sources(s); err != nil {
 			return err
@@ -165,6 +167,18 @@ func (m *making) limit(ctx context.Context) error {
 	return nil
 }
 
+// share makes the container's shares of caches and memory bandwidth.
+func (m *making) share(context.Context) (err error) {
+	if m.spec.Linux == nil || m.spec.Linux.IntelRdt == nil {
+		return nil
+	}
+	if m.group, err = intelrdt.Create(m.spec.Linux.IntelRdt, m.args.ID); err != nil {
+		return err
+	}
+	m.undo.Add(func() error { return intelrdt.Delete(m.spec.Linux.IntelRdt, m.args.ID) })
+	return nil
+}
+
 // open opens the files that the builder and the init start with.
 func (m *making) open(ctx context.Context) (err error) {
 	f := &m.files
@@ -212,6 +226,11 @@ func (m *making) open(ctx context.Context) (err error) {
 // launch starts the builder and waits until the init has come as far as it goes.
 func (m *making) launch(ctx context.Context) (err error) {
 	m.pid, err = launch(ctx, m.prog, &m.files, func(pid int) error {
+		if m.group != nil {
+			if err := m.group.Join(pid); err != nil {
+				return err
+			}
+		}
 		if m.in.Rootless {
 			if err := m.mapIDs(pid); err != nil {
 				return err

@@ -11,6 +11,7 @@ import (
 
 	"berth/internal/fault"
 	"berth/internal/linux"
+	"berth/ociruntime/intelrdt"
 	"berth/ociruntime/state"
 
 	"github.com/containerd/errdefs"
@@ -142,6 +143,11 @@ func (r *Runtime) remove(ctx context.Context, d *state.Dir, rec state.Record) er
 	}
 	if err := cg.Destroy(ctx); err != nil {
 		return fmt.Errorf("delete container %s: %w", rec.ID, err)
+	}
+	if spec != nil && spec.Linux != nil && spec.Linux.IntelRdt != nil {
+		if err := intelrdt.Delete(spec.Linux.IntelRdt, rec.ID); err != nil {
+			return fmt.Errorf("delete container %s: %w", rec.ID, err)
+		}
 	}
 	if err := d.Remove(); err != nil {
 		return fmt.Errorf("delete container %s: %w", rec.ID, err)

@@ -112,9 +112,14 @@ func AttrText(attrs uint64) string {
 		bit  uint64
 		name string
 	}{
-		{linux.MountAttrNoatime, "noatime"}, {linux.MountAttrNodev, "nodev"}, {linux.MountAttrNodiratim, "nodiratime"},
-		{linux.MountAttrNoexec, "noexec"}, {linux.MountAttrNosuid, "nosuid"}, {linux.MountAttrNosymf, "nosymfollow"},
-		{linux.MountAttrRdonly, "ro"}, {linux.MountAttrStrict, "strictatime"},
+		{linux.MountAttrNoatime, "noatime"},
+		{linux.MountAttrNodev, "nodev"},
+		{linux.MountAttrNodiratim, "nodiratime"},
+		{linux.MountAttrNoexec, "noexec"},
+		{linux.MountAttrNosuid, "nosuid"},
+		{linux.MountAttrNosymf, "nosymfollow"},
+		{linux.MountAttrRdonly, "ro"},
+		{linux.MountAttrStrict, "strictatime"},
 	} {
 		if attrs&a.bit != 0 {
 			names = append(names, a.name)
@@ -178,4 +183,19 @@ func PropagationText(typ uint64) string {
 }
 
 // No is how a program refuses: a call that fails.
-func (p *Calls) No() { p.Call("fchdir", linux.SysFchdir, program.Int(-1)) }
+func (p *Calls) No() { p.Fail(syscall.EBADF) }
+
+// Fail is a call that fails for a reason of choice: EEXIST, ENODEV, EINVAL or EBADF.
+func (p *Calls) Fail(why syscall.Errno) {
+	zero := program.Int(0)
+	switch why {
+	case syscall.EEXIST:
+		p.Call("mkdirat", linux.SysMkdirat, Cwd(), p.String("/"), zero)
+	case syscall.ENODEV:
+		p.Call("fsopen", linux.SysFsopen, p.String("none"), zero)
+	case syscall.EINVAL:
+		p.Call("dup3", linux.SysDup3, zero, zero, zero)
+	default:
+		p.Call("fchdir", linux.SysFchdir, program.Int(-1))
+	}
+}

@@ -59,24 +59,26 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// A program that says no ends with the step's name.
-func TestNo(t *testing.T) {
-	c := New()
-	c.Do("ask")
-	c.No()
-	p, err := c.Assemble()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := p.Start(program.StartArgs{Argv: []string{"no"}, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, nil}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var f *program.Failure
-	if err := s.Verdict(); !errors.As(err, &f) || f.Errno != syscall.EBADF || f.Step.Name != "ask" {
-		t.Errorf("verdict: %v", err)
-	}
-	if _, err := s.Wait(); err != nil {
-		t.Error(err)
+// A program that fails of its own ends with the step's name and the reason.
+func TestFail(t *testing.T) {
+	for _, why := range []syscall.Errno{syscall.EBADF, syscall.EEXIST, syscall.ENODEV, syscall.EINVAL} {
+		c := New()
+		c.Do("ask")
+		c.Fail(why)
+		p, err := c.Assemble()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := p.Start(program.StartArgs{Argv: []string{"no"}, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, nil}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f *program.Failure
+		if err := s.Verdict(); !errors.As(err, &f) || f.Errno != why || f.Step.Name != "ask" {
+			t.Errorf("verdict: %v, want %v", err, why)
+		}
+		if _, err := s.Wait(); err != nil {
+			t.Error(err)
+		}
 	}
 }

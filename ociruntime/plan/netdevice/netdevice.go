@@ -102,25 +102,17 @@ func send(c *call.Calls, buf program.Buffer, size int) {
 	for _, why := range []struct {
 		errno  syscall.Errno
 		remedy string
-		fail   func()
 	}{
-		{syscall.EEXIST, "a device there has that name or address", func() {
-			c.Call("mkdirat", linux.SysMkdirat, call.Cwd(), c.String("/"), zero)
-		}},
-		{syscall.ENODEV, "the host has no such device any more", func() {
-			c.Call("fsopen", linux.SysFsopen, c.String("none"), zero)
-		}},
-		{syscall.EINVAL, "the device is one that stays where it is, or the name is none for a device", func() {
-			c.Call("dup3", linux.SysDup3, zero, zero, zero)
-		}},
+		{syscall.EEXIST, "a device there has that name or address"},
+		{syscall.ENODEV, "the host has no such device any more"},
+		{syscall.EINVAL, "the device is one that stays where it is, or the name is none for a device"},
 	} {
-		other := c.Label("not " + why.errno.Error())
-		is := c.Label(why.errno.Error())
+		is, other := c.Label(why.errno.Error()), c.Label("not "+why.errno.Error())
 		c.IfEqual(got, said(why.errno), is)
 		c.Goto(other)
 		c.Place(is)
 		c.Remedy("%s", why.remedy)
-		why.fail()
+		c.Fail(why.errno)
 		c.Place(other)
 	}
 	c.Remedy("the kernel refuses, see ip(8)")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -133,7 +132,7 @@ func FuzzSet(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, list string) {
 		if mask, err := Set(list); err == nil && (len(mask)%8 != 0 || len(mask) > maxSet/8) {
-			t.Error(fmt.Sprintf("%q: %x", list, mask))
+			t.Errorf("%q: %x", list, mask)
 		}
 	})
 }

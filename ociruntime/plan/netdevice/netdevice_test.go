@@ -1,0 +1,50 @@
+package netdevice
+
+import (
+	"encoding/hex"
+	"strings"
+	"syscall"
+	"testing"
+
+	"berth/internal/linux"
+	"berth/ociruntime/plan/call"
+	"berth/ociruntime/program"
+)
+
+func TestMessages(t *testing.T) {
+	m := message(syscall.RTM_NEWLINK, linkHead(0x10002, syscall.IFF_UP, syscall.IFF_UP))
+	// nlmsghdr: length 32, RTM_NEWLINK, request and acknowledge; ifinfomsg.
+	if got, want := hex.EncodeToString(m), "20000000"+"1000"+"0500"+"0000000000000000"+"00000000"+"02000100"+"01000000"+"01000000"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for want, a := range map[string]Attribute{
+		"0900030065746830" + "00000000": {syscall.IFLA_IFNAME, []byte("eth0\x00")},
+		"08001c0007000000":              {linux.IflaNetNsFd, le32(7)},
+		"04000100":                      {1, nil},
+	} {
+		if got := hex.EncodeToString(encode(a)); got != want {
+			t.Errorf("%+v is %s, want %s", a, got, want)
+		}
+	}
+}
+
+func TestSteps(t *testing.T) {
+	c := call.New()
+	devices := []Device{{Name: "a", NewName: "b", Index: 3, Addresses: []Address{{Family: syscall.AF_INET, PrefixLen: 24}}}}
+	ns := c.Slot("ns")
+	Move(c, devices, func(to program.Slot) { c.Call("dup", syscall.SYS_DUP, ns.Value()).To(to) })
+	SetUp(c, devices)
+	c.Call("exit", syscall.SYS_EXIT, program.Int(0))
+	p, err := c.Assemble()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := p.String()
+	for want, times := range map[string]int{
+		"move network device a into the container as b": 1, "set network device b up": 1, "sendto($route": 3, "= dup($ns)": 1,
+	} {
+		if n := strings.Count(text, want); n != times {
+			t.Errorf("%d times %q, want %d:\n%s", n, want, times, text)
+		}
+	}
+}
