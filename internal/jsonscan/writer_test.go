@@ -40,7 +40,9 @@ func write(w *Writer, v any) {
 func TestWriterIsLikeEncodingJSON(t *testing.T) {
 	for _, v := range []any{
 		"", "a\"b\\c/d\n\t\x00\x1f\x7f é 😀 <&>", true, int64(-1 << 63), uint64(1<<64 - 1),
-		map[string]any{}, []any{}, []string{"x", "y"},
+		map[string]any{},
+		[]any{},
+		[]string{"x", "y"},
 		map[string]any{"a": []any{}, "b": map[string]any{"a": "x"}, "c": []any{map[string]any{"b": false}, []any{int64(1), int64(2)}}},
 	} {
 		for _, indent := range []string{"", "  "} {
