@@ -241,7 +241,7 @@ func TestExecRefuses(t *testing.T) {
 		"--cap CAP_X c1 sh":            `--cap "CAP_X" is no capability: give one such as CAP_NET_ADMIN`,
 		"--cwd tmp c1 sh":              `process.cwd "tmp" is not absolute`,
 		"-e B c1 sh":                   `process.env[1] "B" is not of the form NAME=value`,
-		"--cgroup a --cgroup cpu:b c1": "--cgroup a: only one path may stand without CONTROLLER:",
+		"--cgroup a --cgroup cpu:b c1": "--cgroup a: only one path may stand without a controller",
 		"--cgroup cpu,cpu:a c1":        "--cgroup cpu,cpu:a: controller cpu is there twice",
 		"--cgroup ,cpu:a c1":           "--cgroup ,cpu:a: a controller's name is empty",
 	} {

@@ -1,5 +1,5 @@
-// Package jsonscan reads one JSON document from front to back, into what the
-// caller names, without reflection.
+// Package jsonscan reads and writes JSON documents from front to back, into and
+// from what the caller names, without reflection.
 //
 // Level: L0.
 // Owns: nothing.

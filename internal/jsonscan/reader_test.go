@@ -158,11 +158,11 @@ func FuzzRead(f *testing.F) {
 
 // folded says whether data may have a known name in other letters.
 func folded(data string) bool {
-	var any any
-	if json.Unmarshal([]byte(data), &any) != nil {
+	var doc any
+	if json.Unmarshal([]byte(data), &doc) != nil {
 		return true
 	}
-	return hasFolded(any)
+	return hasFolded(doc)
 }
 
 func hasFolded(v any) bool {

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,8 +40,8 @@ func (d *Dir) Init() (Init, error) {
 	if err != nil {
 		return Init{}, err
 	}
-	var rec plan.InitRecord
-	if err := json.Unmarshal(b, &rec); err != nil {
+	rec, err := decodeInit(b)
+	if err != nil {
 		return Init{}, fmt.Errorf("read %s/%s: %w", d.path, plan.InitFile, err)
 	}
 	p, err := linux.ReadProcess(rec.Pid)

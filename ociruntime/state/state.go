@@ -20,7 +20,6 @@
 package state
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,11 +28,8 @@ import (
 	"sort"
 	"strings"
 	"syscall"
-	"time"
 
 	"berth/internal/fault"
-	"berth/ociruntime/cgroups"
-	"berth/ociruntime/program"
 
 	"github.com/containerd/errdefs"
 )
@@ -48,21 +44,6 @@ const (
 	newPrefix   = other + "new-"
 	maxFile     = 64 << 20
 )
-
-// Record is container.json.
-type Record struct {
-	// Version is of this format.
-	Version int `json:"version"`
-	ID      string
-	Bundle  string
-	Created time.Time
-	// Owner is the user who made it.
-	Owner int
-	// Cgroup says where the cgroup is, and who made it; empty if there is none.
-	Cgroup cgroups.Record
-	// Later are the steps of the init after its wait for start.
-	Later []program.Later
-}
 
 const version = 1
 
@@ -107,11 +88,7 @@ func (s Store) Create(r Record, config []byte, wait bool) (_ *Dir, err error) {
 		}
 	}()
 	r.Version = version
-	record, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(fresh+"/"+recordFile, record, 0o600); err != nil {
+	if err := os.WriteFile(fresh+"/"+recordFile, r.encode(), 0o600); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(fresh+"/"+configFile, config, 0o600); err != nil {
@@ -252,7 +229,7 @@ func (d *Dir) Record() (r Record, err error) {
 	if err != nil {
 		return r, err
 	}
-	if err := json.Unmarshal(b, &r); err != nil {
+	if r, err = decodeRecord(b); err != nil {
 		return r, fmt.Errorf("read %s/%s: %w", d.path, recordFile, err)
 	}
 	if r.Version > version {

@@ -1,13 +1,14 @@
 package command
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"berth/internal/jsonscan"
 )
 
 // Log writes messages the way runc's callers read them: containerd and Podman
@@ -93,15 +94,14 @@ func (l *Log) put(line string) {
 }
 
 func (l *Log) json(level, text string) string {
-	line, err := json.Marshal(struct {
-		Level string `json:"level"`
-		Msg   string `json:"msg"`
-		Time  string `json:"time"`
-	}{level, text, l.Now().Format(time.RFC3339)})
-	if err != nil {
-		return err.Error() // strings can always be written
+	var w jsonscan.Writer
+	w.Begin('{')
+	for _, m := range []struct{ name, value string }{{"level", level}, {"msg", text}, {"time", l.Now().Format(time.RFC3339)}} {
+		w.Name(m.name)
+		w.Text(m.value)
 	}
-	return string(line) + "\n"
+	w.End('}')
+	return string(w.Bytes()) + "\n"
 }
 
 // quoted is logrus's rule for when a text stands in quotes.

@@ -2,6 +2,6 @@
 //
 // Level: L4, a subroom of api/runc.
 // Owns: these commands' flags and output.
-// May import: api/runc/command, ociruntime/standalone, ociruntime/bundle, internal/linux, runtime-spec.
+// May import: api/runc/command, ociruntime/standalone, ociruntime/bundle, internal/jsonscan, internal/linux, runtime-spec.
 // Must not know: the other commands.
 package container

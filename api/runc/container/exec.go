@@ -187,7 +187,7 @@ func checkCgroups(paths []string) error {
 		controllers, _, v1 := strings.Cut(p, ":")
 		if !v1 {
 			if len(paths) > 1 {
-				return fmt.Errorf("--cgroup %s: only one path may stand without CONTROLLER:", p)
+				return fmt.Errorf("--cgroup %s: only one path may stand without a controller", p)
 			}
 			continue
 		}

@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"berth/api/runc/command"
+	"berth/internal/jsonscan"
+	"berth/ociruntime/standalone"
 )
 
 const formats = "table or json"
@@ -44,17 +45,13 @@ func List() command.Command {
 				if err != nil {
 					return 0, err
 				}
-				docs := make([]document, 0, len(all))
-				for _, s := range all {
-					docs = append(docs, documentOf(s))
-				}
-				return 0, printList(c, docs, format, quiet)
+				return 0, printList(c, all, format, quiet)
 			}
 		},
 	}
 }
 
-func printList(c *command.CLI, all []document, format string, quiet bool) error {
+func printList(c *command.CLI, all []standalone.State, format string, quiet bool) error {
 	if quiet {
 		for _, d := range all {
 			if _, err := fmt.Fprintln(c.Out, d.ID); err != nil {
@@ -64,9 +61,14 @@ func printList(c *command.CLI, all []document, format string, quiet bool) error 
 		return nil
 	}
 	if format == "json" {
-		enc := json.NewEncoder(c.Out)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(all)
+		var w jsonscan.Writer
+		w.Begin('[')
+		for _, s := range all {
+			document(&w, s)
+		}
+		w.End(']')
+		_, err := c.Out.Write(append(w.Bytes(), '\n'))
+		return err
 	}
 	const minWidth, tabWidth, padding = 12, 1, 3 // runc's
 	w := tabwriter.NewWriter(c.Out, minWidth, tabWidth, padding, ' ', 0)

@@ -2,34 +2,42 @@ package container
 
 import (
 	"context"
-	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"berth/api/runc/command"
+	"berth/internal/jsonscan"
 	"berth/ociruntime/standalone"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// document is a container as runc writes it in JSON: what the OCI runtime
-// specification has, and more.
-type document struct {
-	Version     string               `json:"ociVersion"`
-	ID          string               `json:"id"`
-	Pid         int                  `json:"pid"`
-	Status      specs.ContainerState `json:"status"`
-	Bundle      string               `json:"bundle"`
-	Rootfs      string               `json:"rootfs"`
-	Created     time.Time            `json:"created"`
-	Annotations map[string]string    `json:"annotations,omitempty"`
-	Owner       string               `json:"owner"`
-}
-
-func documentOf(s standalone.State) document {
-	return document{
-		Version: s.Version, ID: s.ID, Pid: s.Pid, Status: s.Status, Bundle: s.Bundle,
-		Rootfs: s.Rootfs, Created: s.Created, Annotations: s.Annotations, Owner: s.Owner,
+// document writes a container as runc does in JSON: what the OCI runtime
+// specification has, and more. Engines ask for it often: encoding/json would
+// cost most of the time.
+func document(w *jsonscan.Writer, s standalone.State) {
+	text := func(name, value string) {
+		w.Name(name)
+		w.Text(value)
 	}
+	w.Begin('{')
+	text("ociVersion", s.Version)
+	text("id", s.ID)
+	w.Name("pid")
+	w.Int(int64(s.Pid))
+	text("status", string(s.Status))
+	text("bundle", s.Bundle)
+	text("rootfs", s.Rootfs)
+	text("created", s.Created.Format(time.RFC3339Nano))
+	if len(s.Annotations) > 0 {
+		w.Name("annotations")
+		w.Begin('{')
+		for _, name := range slices.Sorted(maps.Keys(s.Annotations)) {
+			text(name, s.Annotations[name])
+		}
+		w.End('}')
+	}
+	text("owner", s.Owner)
+	w.End('}')
 }
 
 // State prints what a container is and does.
@@ -49,10 +57,10 @@ func State() command.Command {
 				if err != nil {
 					return 0, toEngines(err)
 				}
-				enc := json.NewEncoder(c.Out)
-				enc.SetIndent("", "  ")
-				enc.SetEscapeHTML(false)
-				return 0, enc.Encode(documentOf(s))
+				w := jsonscan.Writer{Indent: "  "}
+				document(&w, s)
+				_, err = c.Out.Write(append(w.Bytes(), '\n'))
+				return 0, err
 			}
 		},
 	}
