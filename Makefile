@@ -89,7 +89,16 @@ conformance: build ## the OCI validation suite with berth-oci beside crun and ru
 .PHONY: bench
 bench: build ## compare with crun, runc, podman and docker where they are installed (as root)
 	$(GO) run ./bench/cmd/compare -bin bin
+	$(GO) run ./bench/cmd/oci -bin bin $(BENCH_RUNTIMES)
 	$(GO) test ./bench/pull -run '^$$' -bench . -benchtime 3x
+
+.PHONY: bench-oci
+bench-oci: build ## compare berth-oci with crun, runc and the kernel's floor (as root)
+	$(GO) run ./bench/cmd/oci -bin bin $(BENCH_RUNTIMES)
+
+# The newest runc, for BENCH_RUNTIMES='-runtime runc=.cache/bench/runc' (needs gcc, pkg-config and libseccomp-dev).
+.cache/bench/runc:
+	GOBIN='$(CURDIR)/.cache/bench' CGO_ENABLED=1 $(GO) install -tags seccomp github.com/opencontainers/runc@latest
 
 ##@ Checks
 

@@ -163,11 +163,9 @@ func (b *bench) withSleeper(r *ociRuntime, f func() error) (err error) {
 }
 
 func (b *bench) sleeper(r *ociRuntime) error {
-	_, err := b.output(r.command("run", "--detach", "--bundle", filepath.Join(r.bundles, bundleSleep), sleeperID))
-	return err
+	return b.quietly(r.command("run", "--detach", "--bundle", filepath.Join(r.bundles, bundleSleep), sleeperID))
 }
 
 func (b *bench) endSleeper(r *ociRuntime) error {
-	_, err := b.output(r.command("delete", "--force", sleeperID))
-	return err
+	return b.quietly(r.command("delete", "--force", sleeperID))
 }

@@ -60,7 +60,7 @@ func (b *bench) calls(context.Context) error {
 	}
 	return b.perCommand(title, func(cmd *exec.Cmd) (string, error) {
 		file := filepath.Join(b.dir, "calls")
-		if _, err := b.output(exec.Command(strace, append([]string{"-f", "-c", "-o", file}, cmd.Args...)...)); err != nil {
+		if err := b.quietly(exec.Command(strace, append([]string{"-f", "-c", "-o", file}, cmd.Args...)...)); err != nil {
 			return "", err
 		}
 		text, err := os.ReadFile(file)
@@ -117,7 +117,7 @@ func (b *bench) peak(ctx context.Context, cmd *exec.Cmd) (n int, err error) {
 	}
 	// The shell is smaller than all that it is replaced by.
 	inside := exec.Command("sh", append([]string{"-c", `echo 0 >"$0" && exec "$@"`, filepath.Join(dir, join)}, cmd.Args...)...)
-	if _, err := b.output(inside); err != nil {
+	if err := b.quietly(inside); err != nil {
 		return 0, err
 	}
 	text, err := os.ReadFile(filepath.Join(dir, peak))
@@ -179,8 +179,8 @@ func (b *bench) runsIn(r *ociRuntime, bytes int) error {
 	}
 	for i := range 10 {
 		id := "tight-" + strconv.Itoa(i)
-		if _, err := b.output(r.command("run", "--bundle", dir, id)); err != nil {
-			_, _ = b.output(r.command("delete", "--force", id)) // there may be none
+		if err := b.quietly(r.command("run", "--bundle", dir, id)); err != nil {
+			_ = b.quietly(r.command("delete", "--force", id)) // there may be none
 			return err
 		}
 	}

@@ -114,21 +114,20 @@ func (b *bench) on(rows []*table.Row) []*table.Row {
 	return rows
 }
 
-// output runs a command outside of any measurement.
-func (b *bench) output(cmd *exec.Cmd) (out []byte, err error) {
+// quietly runs a command outside of any measurement. An error has its output.
+func (b *bench) quietly(cmd *exec.Cmd) (err error) {
 	// To a file, not a pipe: a container that stays would hold that open.
 	f, err := os.CreateTemp(b.dir, "output-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	cmd.Stdout, cmd.Stderr = f, f
-	err = b.inView(cmd.Run)
-	out, rerr := os.ReadFile(f.Name())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(string(out)))
+	if err := b.inView(cmd.Run); err != nil {
+		out, rerr := os.ReadFile(f.Name())
+		return errors.Join(fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(string(out))), rerr)
 	}
-	return out, rerr
+	return nil
 }
 
 // inView runs f where the runtimes are started.
