@@ -179,7 +179,7 @@ func testTaskExec(t *testing.T, e *engine) {
 	expect(t, r, 9, "out 1")
 	failsWith(t, r, 9, "(?m)^err$")
 	expect(t, e.try(t, ex([]string{"--user", "bob", "--cwd", "/tmp"}, "sh", "-c", "id -u; pwd")...), 0, "1000\n/tmp")
-	expect(t, e.onTerminal(t, ex([]string{"-t"}, "sh", "-c", "tty; exit 3")...), 3, `(?:\^@)?/dev/pts/\d+\s*`)
+	expect(t, e.onTerminal(t, ex([]string{"-t"}, "sh", "-c", "tty; exit 3")...), 3, `(?:\^@)?/dev/pts/\d+\b.*`)
 	r = e.try(t, ex(nil, "/nope")...)
 	failsWith(t, r, 1, "/nope.*no such file")
 }

@@ -40,6 +40,9 @@ func (e *engine) leftovers(t *testing.T) {
 	}
 	if bad := e.states(t); len(bad) > 0 {
 		t.Errorf("left states of containers: %s", strings.Join(bad, ", "))
+		for _, id := range bad {
+			t.Logf("the daemon's log on %s:\n%s", id, e.about(id))
+		}
 	}
 }
 
@@ -171,6 +174,21 @@ func (e *engine) states(t *testing.T) (bad []string) {
 		}
 	}
 	return bad
+}
+
+// about is what the daemon has said of a container.
+func (e *engine) about(id string) string {
+	data, err := os.ReadFile(e.path("daemon.log"))
+	if err != nil {
+		return err.Error()
+	}
+	var found []string
+	for _, l := range strings.Split(string(data), "\n") {
+		if strings.Contains(l, id) {
+			found = append(found, l)
+		}
+	}
+	return strings.Join(found, "\n")
 }
 
 // clean fails the test if anything of a container is left while the engine runs.

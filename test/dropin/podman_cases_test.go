@@ -73,10 +73,21 @@ func podmanOnly() []testCase {
 func testPodmanVFS(t *testing.T) {
 	t.Parallel()
 	e := podmanEngine(t, "vfs")
+	for i, a := range e.command {
+		if a == "--events-backend" {
+			e.command[i+1] = "file"
+		}
+	}
 	runCases(t, e, []testCase{
 		{"output and exit code", core, basics()[0].test},
 		{"own user namespace", core, podmanOnly()[0].test},
 		{"exec", core, testExec},
+		{"events", core, func(t *testing.T, e *engine) {
+			id := e.container(t, "create", nil, "sh", "-c", "exit 3")
+			expect(t, e.try(t, "start", "-a", id), 3, "")
+			out := e.must(t, "events", "--stream=false", "--filter", "container="+id, "--format", "{{.Status}} {{.ContainerExitCode}}")
+			matches(t, "events", out, `create 0\ninit 0\n(attach 0\n)?start 0\n(attach 0\n)?died 3.*`)
+		}},
 	})
 }
 
