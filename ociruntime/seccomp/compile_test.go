@@ -124,7 +124,8 @@ func TestCompileRefuses(t *testing.T) {
 		"unknown flag":     {specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{"X"}}, `unknown seccomp flag "X"`},
 		"unknown operator": {specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{call(specs.ActErrno, "no_such_call", arg(0, "==", 1, 0))}}, `unknown operator "=="`},
 		"argument index":   {specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{call(specs.ActErrno, "read", arg(6, specs.OpEqualTo, 1, 0))}}, "index 6"},
-		"too long":         {tooLong(), "the kernel takes 4096"},
+		"too long":         {tooLong(1000), "the kernel takes 4096"},
+		"far too long":     {tooLong(maxInsns + 1), "has 4097 rules for read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Compile(&c.p, "amd64")
@@ -139,9 +140,9 @@ func TestCompileRefuses(t *testing.T) {
 }
 
 // tooLong has more rules of several arguments than fit.
-func tooLong() specs.LinuxSeccomp {
+func tooLong(rules uint64) specs.LinuxSeccomp {
 	p := specs.LinuxSeccomp{DefaultAction: specs.ActErrno}
-	for i := range uint64(1000) {
+	for i := range rules {
 		p.Syscalls = append(p.Syscalls, call(specs.ActAllow, "read", arg(0, specs.OpEqualTo, i, 0), arg(1, specs.OpEqualTo, i, 0)))
 	}
 	return p
@@ -149,8 +150,7 @@ func tooLong() specs.LinuxSeccomp {
 
 // TestFarJumps has rules so long that the jumps over them do not fit 8 bits.
 func TestFarJumps(t *testing.T) {
-	p := tooLong()
-	p.Syscalls = p.Syscalls[:200]
+	p := tooLong(200)
 	for _, name := range []string{"write", "openat", "fork"} {
 		for i := range uint64(40) {
 			p.Syscalls = append(p.Syscalls, call(specs.ActTrap, name, arg(2, specs.OpMaskedEqual, 0xfff0, i<<4)))

@@ -1,6 +1,8 @@
 package seccomp
 
 import (
+	"encoding/json"
+	"reflect"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -17,6 +19,67 @@ func FuzzProfiles(f *testing.F) {
 			compareAll(t, p, arch)
 		}
 	})
+}
+
+// FuzzProfileJSON compiles what stands as linux.seccomp in config.json: whatever
+// it is, the result is an error or a program that the kernel takes, always the same.
+func FuzzProfileJSON(f *testing.F) {
+	for _, p := range testProfiles {
+		b, err := json.Marshal(p)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte(`null`))
+	f.Add([]byte(`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,"architectures":["SCMP_ARCH_X86"],"flags":[],"listenerPath":"/x",` +
+		`"syscalls":[{"names":["mkdir"],"action":"SCMP_ACT_NOTIFY","args":[{"index":5,"value":18446744073709551615,"op":"SCMP_CMP_GE"}]}]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		for _, arch := range []string{"amd64", "arm64"} {
+			got, err := CompileRaw(raw, arch)
+			if err != nil || len(got.Insns) == 0 {
+				continue
+			}
+			mustBeProgram(t, got)
+			again, err := CompileRaw(raw, arch)
+			if err != nil || !reflect.DeepEqual(got, again) {
+				t.Fatalf("another time: %v, %v, not %v", again, err, got)
+			}
+			var key [32]byte
+			if back, ok := decodeFilter(key, encodeFilter(key, got)); !ok || !reflect.DeepEqual(got, back) {
+				t.Fatalf("from a cache: %v, %t, not %v", back, ok, got)
+			}
+		}
+	})
+}
+
+// mustBeProgram checks what the kernel does before it takes a program (kernel/seccomp.c,
+// seccomp_check_filter, and net/core/filter.c, bpf_check_classic).
+func mustBeProgram(t *testing.T, f Filter) {
+	t.Helper()
+	if len(f.Insns) > maxInsns || f.Insns[len(f.Insns)-1].Op != opReturn {
+		t.Fatalf("%d instructions, the last %+v", len(f.Insns), f.Insns[len(f.Insns)-1])
+	}
+	for i, in := range f.Insns {
+		to := func(off uint32) bool { return int64(i)+1+int64(off) < int64(len(f.Insns)) }
+		ok := false
+		switch in.Op {
+		case opLoad:
+			ok = in.K < 64 && in.K%4 == 0
+		case opAnd, opReturn:
+			ok = true
+		case jumpAlways:
+			ok = to(in.K)
+		case jumpEqual, jumpAtLeast, jumpAnyBit:
+			ok = to(uint32(in.Jt)) && to(uint32(in.Jf))
+		}
+		if !ok {
+			t.Fatalf("instruction %d: %+v", i, in)
+		}
+	}
+	if all := FlagLog | FlagSpecAllow | FlagNewListener | FlagWaitKillableRecv; f.Flags&^all != 0 {
+		t.Fatalf("flags %#x", f.Flags)
+	}
 }
 
 // profileOf reads a small valid profile.

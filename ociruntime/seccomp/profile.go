@@ -137,6 +137,9 @@ func readProfile(p *specs.LinuxSeccomp) (*ruleset, error) {
 			}
 			if i, ok := rowOf(name); ok {
 				s.calls[i] = named{true, merge(s.calls[i].rules, alternatives)}
+				if n := len(s.calls[i].rules); n > maxInsns { // and compiling takes its square
+					return nil, fmt.Errorf("the seccomp profile has %d rules for %s, more than the kernel takes instructions: give it fewer", n, name)
+				}
 			}
 		}
 	}

@@ -217,7 +217,8 @@ func TestNotifyFails(t *testing.T) {
 		"write denied": {func(p *specs.LinuxSeccomp) {
 			p.Syscalls = append(p.Syscalls, specs.LinuxSyscall{Names: []string{"write"}, Action: specs.ActErrno})
 		}, "wait for the seccomp listener: EOF: the process has ended: the seccomp profile must let write"},
-		"no command": {func(p *specs.LinuxSeccomp) {}, "executable file not found in $PATH"},
+		"a step fails before": {func(*specs.LinuxSeccomp) {}, "not_there"},
+		"no command":          {func(p *specs.LinuxSeccomp) {}, "executable file not found in $PATH"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := "true"
@@ -227,6 +228,9 @@ func TestNotifyFails(t *testing.T) {
 			k := newContainer(t, cmd)
 			newAgent(k)
 			c.change(k.spec.Linux.Seccomp)
+			if name == "a step fails before" {
+				k.spec.Linux.Sysctl = map[string]string{"net.ipv4.not_there": "1"}
+			}
 			_, err := k.runtime.Run(t.Context(), k.write())
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
