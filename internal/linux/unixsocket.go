@@ -76,7 +76,7 @@ func ReceiveFile(socket *os.File, name string) (*os.File, error) {
 	var rerr error
 	err = raw.Read(func(fd uintptr) bool {
 		n, oobn, _, _, rerr = unix.Recvmsg(int(fd), data, oob, unix.MSG_CMSG_CLOEXEC)
-		return rerr != unix.EAGAIN //nolint:errorlint // it comes bare from the call
+		return rerr != unix.EAGAIN
 	})
 	if err == nil {
 		err = os.NewSyscallError("recvmsg", rerr)

@@ -25,7 +25,7 @@ func TestStatsMove(t *testing.T) {
 		if first.Memory.Limit != 64<<20 || first.Pids != (PidsStats{Current: 0, Limit: 9}) || first.CPU.Usage != 0 {
 			t.Errorf("before: %+v", first)
 		}
-		start(t, c, "dd if=/dev/zero of="+t.TempDir()+"/f bs=1M count=8 2>/dev/null; dd if=/dev/zero of="+t.TempDir()+"/g bs=1M count=8 oflag=direct 2>/dev/null; while :; do :; done")
+		start(t, c, "dd if=/dev/zero of="+t.TempDir()+"/f bs=1M count=8 2>/dev/null; dd if=/dev/zero of="+t.TempDir()+"/g bs=256k count=4 oflag=direct 2>/dev/null; while :; do :; done")
 		eventually(t, "counters", func() bool {
 			s, err := c.Stats()
 			if err != nil {
@@ -33,7 +33,7 @@ func TestStatsMove(t *testing.T) {
 			}
 			return s.CPU.Usage > 10e6 && s.CPU.User > 0 && s.CPU.Usage >= s.CPU.User && s.Memory.Usage > 4<<20 && s.Memory.Cache > 4<<20 &&
 				s.Memory.Peak >= s.Memory.Usage && s.Pids.Current == 1 && s.Memory.Detail["pgfault"] > 0 &&
-				slices.ContainsFunc(s.IOBytes, func(e IOEntry) bool { return e.Op == "Write" && e.Value >= 8<<20 }) &&
+				slices.ContainsFunc(s.IOBytes, func(e IOEntry) bool { return e.Op == "Write" && e.Value >= 1<<20 }) &&
 				slices.ContainsFunc(s.IOOps, func(e IOEntry) bool { return e.Op == "Write" && e.Value > 0 })
 		})
 	})

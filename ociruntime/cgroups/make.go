@@ -42,21 +42,21 @@ type Args struct {
 //
 // A user who may not make cgroups gets one in no hierarchy (see [Cgroup.None])
 // if neither a path nor a limit was asked for.
-func Place(a Args) (*Cgroup, error) {
+func Place(ctx context.Context, a Args) (*Cgroup, error) {
 	l, err := Detect()
 	if err != nil {
 		return nil, err
 	}
-	return l.placeFor(a)
+	return l.placeFor(ctx, a)
 }
 
-func (l Layout) placeFor(a Args) (c *Cgroup, err error) {
+func (l Layout) placeFor(ctx context.Context, a Args) (c *Cgroup, err error) {
 	res := specs.LinuxResources{}
 	if a.Resources != nil {
 		res = *a.Resources
 	}
 	if a.Systemd {
-		if c, err = l.placeUnit(a); err == nil {
+		if c, err = l.placeUnit(ctx, a); err == nil {
 			systemd.RoundQuota(&res)
 			c.unit.resources = &res
 		}

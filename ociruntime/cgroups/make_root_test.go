@@ -45,7 +45,7 @@ func mustRead(t *testing.T, file string) string {
 
 // makeFor is Place and Make.
 func (l Layout) makeFor(ctx context.Context, a Args) (*Cgroup, error) {
-	c, err := l.placeFor(a)
+	c, err := l.placeFor(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -301,6 +301,85 @@ func TestAsDelegate(t *testing.T) {
 		t.Error(err)
 	}
 	_ = cmd.Wait() // killed
+}
+
+// A cgroup file system that is read-only, as in a container, is as good as none.
+func TestReadOnly(t *testing.T) {
+	layouts(t, func(t *testing.T, l Layout) {
+		script := "set -e\n"
+		for _, m := range l.mounts() {
+			script += "mount -o remount,bind,ro " + m + "\n"
+		}
+		cmd := exec.Command("unshare", "--mount", "sh", "-c", script+"exec "+os.Args[0]+" -test.run='^TestAsReadOnly$' -test.v")
+		cmd.Env = append(os.Environ(), "BERTH_CGROUP_READONLY="+l.Mode().String())
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+}
+
+// TestAsReadOnly is the other half of TestReadOnly.
+func TestAsReadOnly(t *testing.T) {
+	mode := os.Getenv("BERTH_CGROUP_READONLY")
+	if mode == "" {
+		return
+	}
+	l, err := Detect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode == "v1" {
+		l.Unified, l.UnifiedControllers = "", nil
+	}
+	if c, err := l.makeFor(t.Context(), Args{ID: "berth-test-ro"}); err != nil || !c.None() {
+		t.Errorf("no path, no limit: %v %v", c, err)
+	}
+	var bad *LimitError
+	_, err = l.makeFor(t.Context(), Args{ID: "berth-test-ro", Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(5))}}})
+	if !errors.As(err, &bad) || bad.Flag != "--pids-limit" {
+		t.Errorf("a limit: %v", err)
+	}
+	if _, err := l.makeFor(t.Context(), Args{Path: testRoot + "-ro/x"}); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("a path: %v", err)
+	}
+}
+
+// What is given by file is written there, whoever knows the file, and its
+// controller is enabled; one that the host does not have is an error.
+func TestUnified(t *testing.T) {
+	testutil.RequireRoot(t)
+	l, err := Detect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Unified == "" {
+		t.Skip("no cgroup v2 hierarchy is mounted")
+	}
+	c := mustMake(t, l, Args{Path: testRoot + "/" + rand.Text(), Resources: &specs.LinuxResources{Unified: map[string]string{"cgroup.max.depth": "3", "cgroup.max.descendants": "7\n"}}})
+	for file, want := range map[string]string{"cgroup.max.depth": "3", "cgroup.max.descendants": "7"} {
+		if got := strings.TrimSpace(mustRead(t, c.unified+"/"+file)); got != want {
+			t.Errorf("%s: %s, want %s", file, got, want)
+		}
+	}
+	if l.offers("hugetlb") { // nobody else enables it
+		sizes, err := filepath.Glob("/sys/kernel/mm/hugepages/hugepages-2048kB")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range sizes {
+			c := mustMake(t, l, Args{Path: testRoot + "/" + rand.Text(), Resources: &specs.LinuxResources{Unified: map[string]string{"hugetlb.2MB.max": "4194304"}}})
+			if got := strings.TrimSpace(mustRead(t, c.unified+"/hugetlb.2MB.max")); got != "4194304" {
+				t.Errorf("hugetlb.2MB.max %s", got)
+			}
+		}
+	}
+	for _, file := range []string{"nosuch.max", "cgroup.nosuch"} {
+		_, err := l.makeFor(t.Context(), Args{Path: testRoot + "/" + rand.Text(), Resources: &specs.LinuxResources{Unified: map[string]string{file: "1"}}})
+		var bad *LimitError
+		if !errors.As(err, &bad) || bad.Flag != "unified."+file {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
 }
 
 // Another user's cgroup cannot be made, and none is needed without limits.

@@ -113,7 +113,7 @@ func TestSystemdDriver(t *testing.T) {
 		Pids:    &specs.LinuxPids{Limit: ptr(int64(17))},
 		Devices: []specs.LinuxDeviceCgroup{rule(true, "c", 10, 200, "rwm")},
 	}
-	c, err := l.placeFor(args)
+	c, err := l.placeFor(t.Context(), args)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestSystemdDriver(t *testing.T) {
 	if got := c.readTest(t, "pids", "pids.max"); got != "17" {
 		t.Errorf("pids.max %s", got)
 	}
-	if _, err := l.placeFor(args); !errors.Is(err, errdefs.ErrAlreadyExists) {
+	if _, err := l.placeFor(t.Context(), args); !errors.Is(err, errdefs.ErrAlreadyExists) {
 		t.Errorf("the same again: %v", err)
 	}
 	later, err := record.Open() // as another command finds it
@@ -212,7 +212,7 @@ func TestSystemdDriverAbandon(t *testing.T) {
 		{"by a limit", &specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "3MB", Limit: 1}}, CPU: &specs.LinuxCPU{Shares: ptr(uint64(100))}}},
 	} {
 		id := rand.Text()
-		c, err := l.placeFor(Args{ID: id, Systemd: true, Resources: tc.res})
+		c, err := l.placeFor(t.Context(), Args{ID: id, Systemd: true, Resources: tc.res})
 		if err != nil {
 			var limit *LimitError
 			if tc.res == nil || !errors.As(err, &limit) { // this host has no hugetlb controller

@@ -23,7 +23,7 @@ type unit struct {
 }
 
 // placeUnit is place for a cgroup that systemd makes.
-func (l Layout) placeUnit(a Args) (*Cgroup, error) {
+func (l Layout) placeUnit(ctx context.Context, a Args) (*Cgroup, error) {
 	user := os.Geteuid() != 0 || linux.InUserNamespace()
 	if user && len(l.V1) > 0 {
 		return nil, fmt.Errorf("make a cgroup with the user's systemd: that works with cgroup v2 alone; leave out --systemd-cgroup: %w", errdefs.ErrFailedPrecondition)
@@ -34,8 +34,6 @@ func (l Layout) placeUnit(a Args) (*Cgroup, error) {
 	}
 	manager := ""
 	if user {
-		// The time for answers is bounded in systemd.Conn.
-		ctx := context.Background()
 		conn, err := systemd.Dial(ctx, user)
 		if err != nil {
 			return nil, err

@@ -92,7 +92,7 @@ func (m *making) read(context.Context) error {
 
 // plan compiles the bundle. Nothing is made yet.
 func (m *making) plan(wait bool) func(context.Context) error {
-	return func(context.Context) (err error) {
+	return func(ctx context.Context) (err error) {
 		s, in := m.spec, &m.in
 		s.Process.Env = facts.Environment(s.Process.Env, s.Process.User.UID, func(flags int) (*os.File, error) {
 			return facts.OpenOrigin(s, s.Mounts, "/etc/passwd", flags)
@@ -108,7 +108,7 @@ func (m *making) plan(wait bool) func(context.Context) error {
 		if in.NetDevices, err = facts.NetDevices(s); err != nil {
 			return err
 		}
-		if m.cgroup, err = cgroups.Place(cgroups.ArgsOf(m.args.ID, s, m.runtime.SystemdCgroup)); err != nil {
+		if m.cgroup, err = cgroups.Place(ctx, cgroups.ArgsOf(m.args.ID, s, m.runtime.SystemdCgroup)); err != nil {
 			return err
 		}
 		facts.DescribeJoins(m.cgroup, m.cgroup.Joins(), in)

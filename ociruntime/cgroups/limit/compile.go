@@ -277,8 +277,9 @@ func checkNames(r *specs.LinuxResources) error {
 		if !ok || controller == "" || len(file) > 255 || len(value) > 4096 || strings.ContainsAny(file, "/\n\x00") {
 			return Invalid("unified", file, "it is not a cgroup v2 file such as memory.high")
 		}
-		if controller == Core && file != "cgroup.max.depth" && file != "cgroup.max.descendants" && file != "cgroup.pressure" {
-			return Invalid("unified", file, "this file holds no limit")
+		switch file {
+		case "cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze":
+			return Invalid("unified", file, "this file moves, ends or stops processes and holds no limit")
 		}
 	}
 	return nil
