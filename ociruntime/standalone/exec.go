@@ -80,6 +80,7 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 	if err := mayEnter(cg, rec.ID, a.IgnorePaused); err != nil {
 		return 0, err
 	}
+	a.Process = facts.ExecProcess(a.Process, spec.Process)
 	a.Process.Env = facts.Environment(a.Process.Env, a.Process.User.UID, facts.PasswdIn(fmt.Sprintf("/proc/%d/root", in.Pid)))
 	// What an exec has in common with its container, and its own process.
 	both := &specs.Spec{Process: a.Process, Linux: &specs.Linux{

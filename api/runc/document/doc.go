@@ -4,6 +4,6 @@
 // Level: L4, a subroom of api/runc.
 // Owns: these documents.
 // May import: api/runc/command, ociruntime/bundle, ociruntime/cgroups,
-// ociruntime/plan/mountoption, runtime-spec.
+// ociruntime/plan/mountoption and number, runtime-spec.
 // Must not know: the other commands.
 package document

@@ -7,6 +7,7 @@ import (
 	"berth/api/runc/command"
 	"berth/ociruntime/bundle"
 	"berth/ociruntime/plan/mountoption"
+	"berth/ociruntime/plan/number"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
@@ -30,7 +31,7 @@ func Features() command.Command {
 }
 
 func describe(version, commit string) features.Features {
-	yes, no := true, false
+	yes := true
 	f := features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
@@ -55,9 +56,10 @@ func describe(version, commit string) features.Features {
 			},
 			Apparmor:        &features.Apparmor{Enabled: &yes},
 			Selinux:         &features.Selinux{Enabled: &yes},
-			IntelRdt:        &features.IntelRdt{Enabled: &no},
+			IntelRdt:        &features.IntelRdt{Enabled: &yes, Schemata: &yes, Monitoring: &yes},
+			MemoryPolicy:    &features.MemoryPolicy{Modes: words(number.MemoryPolicies()), Flags: words(number.MemoryPolicyFlags())},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
-			NetDevices:      &features.NetDevices{Enabled: &no},
+			NetDevices:      &features.NetDevices{Enabled: &yes},
 		},
 	}
 	if commit != "" {

@@ -129,6 +129,14 @@ var memoryPolicies = []specs.MemoryPolicyModeType{
 	specs.MpolDefault, specs.MpolPreferred, specs.MpolBind, specs.MpolInterleave, specs.MpolLocal, specs.MpolPreferredMany, specs.MpolWeightedInterleave,
 }
 
+// MemoryPolicies lists the modes of memory policies.
+func MemoryPolicies() []specs.MemoryPolicyModeType { return slices.Clone(memoryPolicies) }
+
+// MemoryPolicyFlags lists the flags of memory policies.
+func MemoryPolicyFlags() []specs.MemoryPolicyFlagType {
+	return []specs.MemoryPolicyFlagType{specs.MpolFNumaBalancing, specs.MpolFRelativeNodes, specs.MpolFStaticNodes}
+}
+
 // MemoryPolicy is the mode with its flags and the set of nodes of set_mempolicy(2).
 func MemoryPolicy(p *specs.LinuxMemoryPolicy) (mode uint64, nodes []byte, err error) {
 	i := slices.Index(memoryPolicies, p.Mode)

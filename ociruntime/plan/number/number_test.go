@@ -100,6 +100,11 @@ func TestMemoryPolicy(t *testing.T) {
 	if mode != 3|1<<15 || err != nil || !bytes.Equal(nodes, binary.LittleEndian.AppendUint64(nil, 0b1101)) {
 		t.Errorf("%#x, %v, %v", mode, nodes, err)
 	}
+	for _, mode := range MemoryPolicies() {
+		if n, _, err := MemoryPolicy(&specs.LinuxMemoryPolicy{Mode: mode, Flags: MemoryPolicyFlags()}); err != nil || n>>13 != 7 {
+			t.Errorf("%s with all flags: %#x, %v", mode, n, err)
+		}
+	}
 	for _, p := range []specs.LinuxMemoryPolicy{{}, {Mode: "MPOL_X"}, {Mode: specs.MpolBind, Nodes: "a"}, {Mode: specs.MpolBind, Flags: []specs.MemoryPolicyFlagType{"X"}}} {
 		if mode, _, err := MemoryPolicy(&p); err == nil {
 			t.Errorf("%+v: %#x", p, mode)
