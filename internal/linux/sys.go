@@ -57,6 +57,7 @@ const (
 	OpenTreeCloexec    = unix.OPEN_TREE_CLOEXEC
 	MoveMountFEmpty    = unix.MOVE_MOUNT_F_EMPTY_PATH
 	MoveMountTEmpty    = unix.MOVE_MOUNT_T_EMPTY_PATH
+	EfdSemaphore       = unix.EFD_SEMAPHORE
 	FsopenCloexec      = unix.FSOPEN_CLOEXEC
 	FsconfigSetFlag    = unix.FSCONFIG_SET_FLAG
 	FsconfigSetString  = unix.FSCONFIG_SET_STRING

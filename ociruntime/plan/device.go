@@ -78,17 +78,32 @@ func (p *planner) sharedDev() bool {
 
 var nodeTypes = map[string]uint64{"c": linux.SIfchr, "u": linux.SIfchr, "b": linux.SIfblk, "p": linux.SIfifo}
 
-// hostDev makes the container's /dev, a tmpfs of its own with device nodes of
-// its own: only the host may make those, and in a file system of the host's
+// hostDev makes the file system of the container's /dev, a tmpfs with device nodes
+// of its own: only the host may make those, and in a file system of the host's
 // user namespace they work. No path of the container is involved.
 func (p *planner) hostDev() {
+	if p.ownDev {
+		p.Do("make /dev")
+		p.publish(p.NewFS("tmpfs", "tmpfs", p.find("/dev").data(p.in.Spec.Linux.MountLabel)), p.devFS)
+	}
+}
+
+// mountDev mounts it, when it is its turn: see makeMounts.
+func (p *planner) mountDev(m *mount) {
+	p.Do("mount /dev")
+	dev := p.Slot("dev")
+	p.MountFS(p.devFS, m.attrs()&^linux.MountAttrNodev, dev)
+	p.publish(dev, p.devFD)
+	if !p.in.Rootless {
+		p.signal(p.made)
+	}
+}
+
+// fillDev makes the device nodes.
+func (p *planner) fillDev() {
 	p.Group("mount")
 	if p.ownDev {
-		m := p.find("/dev")
-		p.Do("make /dev")
-		dev := p.Slot("dev")
-		p.NewMount("tmpfs", "tmpfs", m.data(p.in.Spec.Linux.MountLabel), m.attrs()&^linux.MountAttrNodev, dev)
-		p.publish(dev, p.devFD)
+		p.Do("fill /dev")
 		made := map[string]bool{}
 		for _, d := range p.devices {
 			if d.name != "" {

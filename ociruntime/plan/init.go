@@ -52,10 +52,13 @@ func (p *planner) init() {
 	if p.in.Rootless {
 		p.hostRoot()
 		p.hostDev()
-		p.hostBinds()
 	}
 	p.Group("mount")
 	p.makeMounts()
+	if p.in.Rootless {
+		p.fillDev()
+		p.hostBinds()
+	}
 	proc := p.find("/proc")
 	if proc != nil && proc.kind == newMount {
 		p.sysctls(proc) // before anything covers a part of it

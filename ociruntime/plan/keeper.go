@@ -104,6 +104,10 @@ func (p *planner) prepareKeeper() {
 			p.Call("eventfd2", linux.SysEventfd2, program.Int(0), program.Flags(syscall.O_CLOEXEC, "EFD_CLOEXEC")).To(s)
 		}
 	}
+	if !p.in.Rootless && !p.exec && (p.ownDev || p.lateBinds()) {
+		flags := program.Flags(syscall.O_CLOEXEC|syscall.O_NONBLOCK|linux.EfdSemaphore, "EFD_CLOEXEC|EFD_NONBLOCK|EFD_SEMAPHORE")
+		p.Call("eventfd2", linux.SysEventfd2, program.Int(0), flags).To(p.made)
+	}
 }
 
 func (p *planner) cloneInit(flags uint64, what string) {
@@ -145,6 +149,7 @@ func (p *planner) cloneNow(flags uint64, what string) {
 
 // keep is the keeper's part after the clone.
 func (p *planner) keep() {
+	gone := p.Label("init is gone")
 	p.Group("keeper")
 	p.Do("record keeper and init")
 	p.recordPids()
@@ -153,20 +158,58 @@ func (p *planner) keep() {
 		if len(p.in.NetDevices) > 0 && p.hasNew(specs.NetworkNamespace) {
 			p.moveDevices(p.openProcOfInit("ns/net", syscall.O_RDONLY).Value())
 		}
-		p.Do("let init go on: ids")
-		p.signal(p.ids)
 		p.Group("mount")
 		p.filesAs(p.hostRootID(), p.hostRootGID())
-		p.hostRoot()
 		p.hostDev()
+		p.Group("keeper")
+		p.Do("let init go on: ids")
+		p.signal(p.ids)
+		p.hostRoot()
+		p.awaitMade(p.ownDev, gone)
+		p.fillDev()
 		p.filesAs(0, 0)
-		p.hostBinds()
 	}
 	p.limitProcess()
+	if !p.in.Rootless {
+		p.awaitMade(p.lateBinds(), gone)
+		p.hostBinds()
+	}
 	p.Group("keeper")
 	p.Do("let init go on: root")
 	p.signal(p.root)
+	p.Place(gone)
 	p.leave()
+}
+
+// awaitMade waits for the init, whose mounts come before the keeper's next ones:
+// since Linux 6.8 a mount table is in the order in which the mounts were made, and
+// it is to be that of the spec. An init that ends instead is gone.
+func (p *planner) awaitMade(needed bool, gone *program.Label) {
+	if !needed {
+		return
+	}
+	p.Group("keeper")
+	p.Do("wait for init's mounts")
+	cloexec := program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC")
+	if !p.polled {
+		p.polled = true
+		p.Call("dup3", linux.SysDup3, p.made.Value(), program.Int(p.fixed(fdPollMade)), cloexec)
+		if p.in.Handover != nil {
+			p.Call("dup3", linux.SysDup3, p.pidfd.Value(), program.Int(p.fixed(fdPollInit)), cloexec)
+		}
+	}
+	p.Call("ppoll", linux.SysPpoll, p.pollInit(fdPollMade).At(0), program.Int(2), program.Int(0), program.Int(0), program.Int(8))
+	n := p.Slot("made-or-gone")
+	p.Call("read", syscall.SYS_READ, p.made.Value(), p.word.At(0), program.Int(8)).To(n).Tolerate(syscall.EAGAIN)
+	p.IfEqual(n.Value(), program.Errno(syscall.EAGAIN), gone)
+}
+
+// pollInit is a list of two struct pollfd, {int fd; short events, revents}, a word
+// each: the init and a file with a known number. The init's death counts too: a
+// failed one never says that it is ready.
+func (p *planner) pollInit(file int) program.Buffer {
+	const pollin = 1 << 32
+	return p.Words("poll", uint64(p.fixed(fdPollInit))|pollin, uint64(p.fixed(file))|pollin)
 }
 
 // leave is the end of the keeper's work on the init: it stays until that has
@@ -253,11 +296,7 @@ func (p *planner) openProcOf(pid program.Slot, name string, flags int) program.S
 func (p *planner) waitForEnd() {
 	p.Group("keeper")
 	p.Do("wait until init has its own files")
-	// struct pollfd is {int fd; short events, revents}: one word. The init's
-	// death counts too: a failed init never says that it is ready.
-	const pollin = 1 << 32
-	poll := p.Words("poll", uint64(p.fixed(fdPollInit))|pollin, uint64(p.fixed(fdPollReady))|pollin)
-	p.Call("ppoll", linux.SysPpoll, poll.At(0), program.Int(2), program.Int(0), program.Int(0), program.Int(8))
+	p.Call("ppoll", linux.SysPpoll, p.pollInit(fdPollReady).At(0), program.Int(2), program.Int(0), program.Int(0), program.Int(8))
 
 	rec := p.Buffer("exit-record", []byte(exitRecord))
 	p.Do("let go of the container's files")

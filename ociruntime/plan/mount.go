@@ -214,6 +214,9 @@ func (p *planner) find(dest string) *mount {
 // namespace only where an old one is in view.
 func (p *planner) makeMounts() {
 	for _, m := range p.mounts {
+		if m.kind == devMount {
+			p.mountDev(m)
+		}
 		if m.kind != newMount {
 			continue
 		}
@@ -227,6 +230,15 @@ func (p *planner) makeMounts() {
 		p.NewMount(m.Type, source, data, m.attrs(), m.slot)
 		p.propagate(m.fd, m.opt.Propagations)
 	}
+	if !p.in.Rootless && p.lateBinds() {
+		p.signal(p.made)
+	}
+}
+
+// lateBinds says whether there are binds after file systems that the init makes.
+func (p *planner) lateBinds() bool {
+	first := slices.IndexFunc(p.mounts, func(m *mount) bool { return m.kind == newMount || m.kind == devMount })
+	return first >= 0 && slices.ContainsFunc(p.mounts[first:], func(m *mount) bool { return m.kind == bindMount })
 }
 
 // propagate gives a mount its types of propagation. Detached, a new one is private.

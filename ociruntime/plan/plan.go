@@ -12,8 +12,10 @@
 //	keeper                               init
 //	clone ------------------------------> wait for ids
 //	map ids  --------------- ids -------> become root of the user namespace
-//	root, binds, devices                  cgroup, hostname, loopback, proc, ...
-//	limits ----------------- root ------> root, mounts, masks, console
+//	root                                  cgroup, hostname, loopback, proc, ...
+//	devices, limits <------- made ------- /dev, then the others
+//	binds  <---------------- made -------
+//	         --------------- root ------> root, mounts, masks, console
 //	wait for ready  <------- ready ------ privileges
 //	wait for the end                      execve
 //
@@ -67,6 +69,7 @@ const (
 const (
 	fdPollInit = iota
 	fdPollReady
+	fdPollMade
 	fdUserns
 	fdMaster  // the terminal's, handed over
 	fdDevpts  // FDDevpts, handed over: there the low numbers are not all taken
@@ -216,19 +219,20 @@ type planner struct {
 	mounts    []*mount
 	initLabel *program.Label
 
-	ids, root, ready program.Slot // eventfds
-	pidfd            program.Slot
-	rootFD, devFD    program.Arg
-	files            program.Buffer // the inherited limit of open files, if it was raised
-	nullFD           program.Arg    // for masks, where the container has no /dev of its own
-	ownDev           bool           // it has
-	devices          []device
-	shared           int            // how many shared files have a number
-	word             program.Buffer // where eventfds are read to
-	one              program.Arg    // what is written to them
-	copyUps          int            // how many of CopyUps have a mount
-	labels           attribute.Labels
-	idspaces         map[string]program.Slot // user namespaces made for maps of mounts
+	ids, made, root, ready program.Slot // eventfds
+	polled                 bool         // the files of awaitMade have their numbers
+	pidfd                  program.Slot
+	rootFD, devFS, devFD   program.Arg
+	files                  program.Buffer // the inherited limit of open files, if it was raised
+	nullFD                 program.Arg    // for masks, where the container has no /dev of its own
+	ownDev                 bool           // it has
+	devices                []device
+	shared                 int            // how many shared files have a number
+	word                   program.Buffer // where eventfds are read to
+	one                    program.Arg    // what is written to them
+	copyUps                int            // how many of CopyUps have a mount
+	labels                 attribute.Labels
+	idspaces               map[string]program.Slot // user namespaces made for maps of mounts
 }
 
 func newPlanner(in Input) (*planner, error) {
@@ -241,12 +245,12 @@ func newPlanner(in Input) (*planner, error) {
 	b := call.New()
 	p := &planner{
 		Calls: b, in: in, initLabel: b.Label("init"),
-		ids: b.Slot("ids"), root: b.Slot("root-ready"), ready: b.Slot("ready"),
+		ids: b.Slot("ids"), made: b.Slot("made"), root: b.Slot("root-ready"), ready: b.Slot("ready"),
 		pidfd: b.Slot("pidfd"),
 		word:  b.Words("word", 0), one: b.Bytes([]byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),
 		idspaces: map[string]program.Slot{},
 	}
-	p.rootFD, p.devFD = p.share("root"), p.share("dev")
+	p.rootFD, p.devFS, p.devFD = p.share("root"), p.share("dev-fs"), p.share("dev")
 	p.userns = p.has(specs.UserNamespace)
 	for _, m := range in.Spec.Mounts {
 		pm, err := p.parseMount(m)

@@ -79,6 +79,11 @@ func (p *Calls) ClonePath(dir program.Arg, file string, recursive bool, to progr
 // NewMount makes a detached mount of a new file system. An option is "key",
 // "key=value" or "key+=value".
 func (p *Calls) NewMount(fstype, source string, options []string, attrs uint64, to program.Slot) {
+	p.MountFS(p.NewFS(fstype, source, options).Value(), attrs, to)
+}
+
+// NewFS makes a file system, for MountFS to mount.
+func (p *Calls) NewFS(fstype, source string, options []string) program.Slot {
 	fs, zero := p.Slot(fstype+"-fs"), program.Int(0)
 	p.Call("fsopen", linux.SysFsopen, p.String(fstype), program.Flags(linux.FsopenCloexec, "FSOPEN_CLOEXEC")).To(fs)
 	if source != "" {
@@ -86,7 +91,12 @@ func (p *Calls) NewMount(fstype, source string, options []string, attrs uint64, 
 	}
 	p.Configure(fs, fstype, options)
 	p.Call("fsconfig", linux.SysFsconfig, fs.Value(), program.Flags(linux.FsconfigCreate, "CMD_CREATE"), zero, zero, zero)
-	p.Call("fsmount", linux.SysFsmount, fs.Value(), program.Flags(linux.FsmountCloexec, "FSMOUNT_CLOEXEC"), program.Flags(attrs, AttrText(attrs))).To(to)
+	return fs
+}
+
+// MountFS makes a detached mount of a file system that NewFS made.
+func (p *Calls) MountFS(fs program.Arg, attrs uint64, to program.Slot) {
+	p.Call("fsmount", linux.SysFsmount, fs, program.Flags(linux.FsmountCloexec, "FSMOUNT_CLOEXEC"), program.Flags(attrs, AttrText(attrs))).To(to)
 }
 
 // Configure sets options of a file system (fsconfig(2)).
