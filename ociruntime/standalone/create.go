@@ -84,7 +84,7 @@ func (m *making) read(context.Context) error {
 		p.Env = append(p.Env, fmt.Sprintf("LISTEN_FDS=%d", n), "LISTEN_PID=1")
 		m.args.PreserveFDs += n
 	}
-	for _, w := range b.Warnings {
+	for _, w := range append(b.Warnings, facts.Unlabel(m.spec)...) {
 		m.runtime.warn(w)
 	}
 	return nil

@@ -52,6 +52,35 @@ func TestBareRoot(t *testing.T) {
 	}
 }
 
+// The mount table is in the spec's order: from Linux 6.8 on it is that of the
+// making, and both the keeper and the init make mounts.
+func TestMountOrder(t *testing.T) {
+	for _, userns := range []bool{false, true} {
+		c := newContainer(t, "sh", "-c", "busybox awk '{print $5}' /proc/self/mountinfo")
+		c.capture()
+		if userns {
+			ids := []specs.LinuxIDMapping{{HostID: 524288, Size: 65536}}
+			c.spec.Linux.Namespaces = append(c.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+			c.spec.Linux.UIDMappings, c.spec.Linux.GIDMappings = ids, ids
+			c.must(os.Chown(c.dir+"/rootfs", 524288, 524288))
+		}
+		c.spec.Linux.MaskedPaths, c.spec.Linux.ReadonlyPaths = nil, nil
+		c.spec.Mounts = append(c.spec.Mounts,
+			specs.Mount{Destination: "/new", Type: "tmpfs", Source: "tmpfs"},
+			specs.Mount{Destination: "/bound", Source: "/etc", Options: []string{"bind", "ro"}})
+		var want []string
+		for _, m := range c.spec.Mounts {
+			want = append(want, m.Destination)
+		}
+		code, err := c.runtime.Run(t.Context(), c.write())
+		got := strings.Fields(c.said())
+		got = slices.DeleteFunc(got, func(at string) bool { return at == "/" }) // made beside them
+		if code != 0 || err != nil || !slices.Equal(got, want) {
+			t.Errorf("user namespace %v: exit %d, %v; mounts %q, want %q", userns, code, err, got, want)
+		}
+	}
+}
+
 // What a process is given besides credentials, without a keeper.
 func TestAttributes(t *testing.T) {
 	c := newContainer(t, "sh", "-c", "busybox uname -m; busybox cut -d' ' -f19,41 /proc/self/stat; busybox ionice; grep -c \" $KEYRING:\" /proc/keys")

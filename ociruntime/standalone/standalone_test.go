@@ -350,7 +350,7 @@ func TestHooks(t *testing.T) {
 		kind, status string
 		inside       bool
 	}{
-		{"prestart", "creating", false},
+		{"prestart", "created", false},
 		{"createRuntime", "creating", false},
 		{"createContainer", "creating", true},
 		{"startContainer", "created", true},
