@@ -98,9 +98,8 @@ func (p *planner) mapBind(m *mount) {
 	}
 }
 
-// idNamespace makes a user namespace with the map of a mount, for that alone. A
-// process must be in it until its maps are written: it ends when the pipe does,
-// and so also if the keeper dies. Mounts with equal maps share one.
+// idNamespace makes a user namespace with the map of a mount, for that alone.
+// Mounts with equal maps share one.
 func (p *planner) idNamespace(m *mount) program.Slot {
 	key := mapText(m.UIDMappings) + "/" + mapText(m.GIDMappings)
 	if ns, ok := p.idspaces[key]; ok {
@@ -109,32 +108,9 @@ func (p *planner) idNamespace(m *mount) program.Slot {
 	first := m.UIDMappings[0]
 	p.Do("make a user namespace that maps uid %d to %d, %d ids", first.ContainerID, first.HostID, first.Size)
 	p.Remedy("see the uidMappings and gidMappings of mount %s", m.Destination)
-	ns, holder := p.Slot("idspace-"+itoa(len(p.idspaces))), p.Slot("holder")
+	ns := p.Slot("idspace-" + itoa(len(p.idspaces)))
 	p.idspaces[key] = ns
-	hold, made := p.Label("hold a user namespace"), p.Label("have a user namespace")
-	pipe, zero := p.Words("pipe", 0, 0), program.Int(0) // two descriptors of 32 bits
-	readEnd, writeEnd := pipe.Slot(0).Value(), pipe.Slot(4).Value()
-	p.Call("pipe2", syscall.SYS_PIPE2, pipe.At(0), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
-	args := p.Words("clone", linux.CloneNewuser, 0, 0, 0, uint64(syscall.SIGCHLD), 0, 0, 0, 0, 0, 0)
-	p.Call("clone3", linux.SysClone3, args.At(0), program.Flags(88, "88: new user namespace")).To(holder)
-	p.IfEqual(holder.Value(), zero, hold)
-	for _, w := range [][2]string{{"uid_map", mapText(m.UIDMappings)}, {"gid_map", mapText(m.GIDMappings)}} {
-		fd := p.openProcOf(holder, w[0], syscall.O_WRONLY)
-		p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(w[1]), "map"), program.Int(len(w[1])))
-		p.Call("close", syscall.SYS_CLOSE, fd.Value())
-	}
-	fd := p.openProcOf(holder, "ns/user", syscall.O_RDONLY)
-	p.Call("dup", syscall.SYS_DUP, fd.Value()).To(ns)
-	for _, fd := range []program.Arg{fd.Value(), readEnd, writeEnd} {
-		p.Call("close", syscall.SYS_CLOSE, fd)
-	}
-	p.Call("waitid", linux.SysWaitid, program.Flags(linux.PPid, "P_PID"), holder.Value(), zero, program.Flags(linux.WExited, "WEXITED"), zero)
-	p.Goto(made)
-	p.Place(hold)
-	p.Call("close", syscall.SYS_CLOSE, writeEnd)
-	p.Call("read", syscall.SYS_READ, readEnd, p.word.At(0), program.Int(1))
-	p.Call("exit_group", syscall.SYS_EXIT_GROUP, zero)
-	p.Place(made)
+	p.UserNamespace(mapText(m.UIDMappings), mapText(m.GIDMappings), p.word.At(0), ns)
 	return ns
 }
 

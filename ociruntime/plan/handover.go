@@ -115,20 +115,6 @@ func (p *planner) waitForStart() {
 	p.Call("read", syscall.SYS_READ, program.Int(start), p.word.At(0), program.Int(1))
 }
 
-// sendConsole hands the terminal's master to the caller's socket (unix(7),
-// SCM_RIGHTS), as runc does. master is filled with its number.
-func (p *planner) sendConsole(master program.Slot) {
-	p.Do("send the terminal to the console socket")
-	name := p.Bytes([]byte("/dev/pts/ptmx"), "/dev/pts/ptmx")
-	const cmsgLen = 16 + 4 // struct cmsghdr and a descriptor
-	control := p.Words("control", cmsgLen, linux.SolSocket|linux.ScmRights<<32, 0)
-	p.Call("dup3", linux.SysDup3, master.Value(), program.Int(p.fixed(fdMaster)), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC")).To(control.Slot(16))
-	iov := p.Words("iov", name.Pointer(), uint64(len("/dev/pts/ptmx")))
-	// struct msghdr: name, namelen, iov, iovlen, control, controllen, flags.
-	msg := p.Words("msghdr", 0, 0, iov.Pointer(0), 1, control.Pointer(0), 24, 0)
-	p.Call("sendmsg", syscall.SYS_SENDMSG, program.Int(FDConsole), msg.At(0), program.Int(0))
-}
-
 // fieldEnd is where the value of a field of a record ends.
 func fieldEnd(record, field string) int {
 	i := strings.Index(record, `"`+field+`":`)

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"encoding/binary"
 	"path"
 	"syscall"
 
@@ -273,19 +272,7 @@ func (p *planner) protectPaths(paths []string) {
 // stays in the file table that the keeper shares.
 func (p *planner) console(bindConsole bool) {
 	p.Group("terminal")
-	p.Do("open a terminal in /dev/pts")
-	master, slave := p.Slot("ptmx"), p.Slot("pts")
-	rdwr := uint64(syscall.O_RDWR | syscall.O_NOCTTY | syscall.O_CLOEXEC)
-	p.Call("openat", syscall.SYS_OPENAT, p.devpts(), p.String("ptmx"), program.Flags(rdwr, "O_RDWR|O_NOCTTY"), program.Int(0)).To(master)
-	p.Call("ioctl", syscall.SYS_IOCTL, master.Value(), program.Flags(linux.Tiocsptlck, "TIOCSPTLCK"), p.Words("unlock", 0).At(0))
-	p.Call("ioctl", syscall.SYS_IOCTL, master.Value(), program.Flags(linux.Tiocgptpeer, "TIOCGPTPEER"), program.Flags(rdwr, "O_RDWR|O_NOCTTY")).To(slave)
-	if p.in.Width != 0 && p.in.Height != 0 {
-		size := make([]byte, 8)
-		binary.LittleEndian.PutUint16(size[0:], p.in.Height)
-		binary.LittleEndian.PutUint16(size[2:], p.in.Width)
-		p.Do("set the terminal's size to %d x %d", p.in.Width, p.in.Height)
-		p.Call("ioctl", syscall.SYS_IOCTL, master.Value(), program.Flags(linux.Tiocswinsz, "TIOCSWINSZ"), p.Buffer("winsize", size).At(0))
-	}
+	master, slave := p.OpenTerminal(p.devpts(), p.in.Width, p.in.Height)
 	u := p.in.Spec.Process.User
 	p.Do("make the terminal this session's")
 	p.Call("fchown", linux.SysFchown, slave.Value(), program.Int(int(u.UID)), program.Flags(1<<32-1, "-1"))
@@ -293,7 +280,8 @@ func (p *planner) console(bindConsole bool) {
 	if p.in.Handover == nil {
 		p.Call("dup3", linux.SysDup3, master.Value(), program.Int(FDStdin), program.Int(0))
 	} else {
-		p.sendConsole(master)
+		p.Do("send the terminal to the console socket")
+		p.SendFile(program.Int(FDConsole), "/dev/pts/ptmx", master, program.Int(p.fixed(fdMaster))) // the text is runc's
 	}
 	if bindConsole && p.find("/dev/console") == nil {
 		p.bindConsole(slave)

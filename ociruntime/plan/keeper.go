@@ -277,18 +277,7 @@ func (p *planner) mapIDs() {
 
 // openProcOfInit opens /proc/PID/name of the init.
 func (p *planner) openProcOfInit(name string, flags int) program.Slot {
-	return p.openProcOf(p.Child(), name, flags)
-}
-
-// openProcOf opens /proc/PID/name. The pid is printed into a run of slashes,
-// which are as good as one.
-func (p *planner) openProcOf(pid program.Slot, name string, flags int) program.Slot {
-	const dir, room = "/proc", 11
-	path := p.Buffer("path-"+name, []byte(dir+strings.Repeat("/", room)+"/"+name+"\x00"))
-	fd := p.Slot(name)
-	p.Decimal(pid.Value(), path.At(len(dir)+room))
-	p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), path.At(0), program.Flags(uint64(flags|syscall.O_CLOEXEC), "O_CLOEXEC"), program.Int(0)).To(fd)
-	return fd
+	return p.OpenProcOf(p.Child(), name, flags)
 }
 
 // waitForEnd records how the init ended and then holds the pipes until the
