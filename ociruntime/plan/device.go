@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/number"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -45,6 +46,7 @@ func (p *planner) planDevices() {
 	if !shared {
 		all = append(all, defaultDevices...)
 	}
+	bind := p.in.BindDevices || p.in.Available != 0 && p.in.Available&(1<<number.CapMknod) == 0
 	seen := map[string]bool{"/dev/ptmx": true} // a link
 	for _, d := range all {
 		d.Path = path.Clean("/" + d.Path)
@@ -61,7 +63,7 @@ func (p *planner) planDevices() {
 		if inDev && p.ownDev {
 			n.name = d.Path[len("/dev/"):]
 		}
-		n.bind = d.Type != "p" && (p.in.BindDevices || p.userns && n.name == "")
+		n.bind = d.Type != "p" && (bind || p.userns && n.name == "")
 		if n.bind {
 			n.host = p.share(d.Path)
 		}

@@ -34,7 +34,7 @@ func (p *planner) limitProcess() {
 			soft, hard = max(soft, initFiles), max(hard, initFiles)
 		}
 		p.Do("limit %s to %d, hard %d", r.Type, soft, hard)
-		p.Remedy("berthd itself may not have more: lower --ulimit, or give it CAP_SYS_RESOURCE")
+		p.Remedy("whoever starts the container may not have more: lower the limit (--ulimit), or give CAP_SYS_RESOURCE")
 		p.Call("prlimit64", linux.SysPrlimit64, p.Child().Value(), program.Flags(uint64(n), r.Type), p.Words("rlimit", soft, hard).At(0), program.Int(0))
 	}
 	if !p.in.Rootless {

@@ -29,8 +29,11 @@ var capabilities = []string{
 	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 }
 
-// CapSysAdmin is the number of CAP_SYS_ADMIN.
-const CapSysAdmin = 21
+// Numbers of capabilities that plans depend on.
+const (
+	CapSysAdmin = 21
+	CapMknod    = 27
+)
 
 // Capability is the number of a capability; false if there is none of the name.
 func Capability(name string) (int, bool) {

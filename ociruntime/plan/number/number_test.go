@@ -13,7 +13,7 @@ import (
 )
 
 func TestCapability(t *testing.T) {
-	for name, want := range map[string]int{"CAP_CHOWN": 0, "CAP_SYS_ADMIN": CapSysAdmin, "CAP_SETFCAP": 31, "CAP_CHECKPOINT_RESTORE": 40} {
+	for name, want := range map[string]int{"CAP_CHOWN": 0, "CAP_SYS_ADMIN": CapSysAdmin, "CAP_MKNOD": CapMknod, "CAP_SETFCAP": 31, "CAP_CHECKPOINT_RESTORE": 40} {
 		if n, ok := Capability(name); n != want || !ok || CapabilityName(n) != name {
 			t.Errorf("%s is %d, %v; %d is %s", name, n, ok, n, CapabilityName(n))
 		}
