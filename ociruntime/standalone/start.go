@@ -51,7 +51,9 @@ func run(ctx context.Context, d *state.Dir, rec state.Record, spec *specs.Spec, 
 	}
 	err = program.LaterVerdict(verdict, rec.Later)
 	if err = errors.Join(explain(err, spec.Process), verdict.Close()); err != nil {
-		return err
+		// Its last act was to say why. Who called looks at it next: containerd
+		// deletes only a task that it has seen end.
+		return errors.Join(err, endInit(d))
 	}
 	if err := startedHooks(ctx, rec, spec, pid); err != nil {
 		return errors.Join(err, endInit(d))
