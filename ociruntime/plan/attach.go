@@ -189,34 +189,7 @@ func (p *planner) target(m *mount, dir bool) program.Slot {
 			p.Call("fchmodat", linux.SysFchmodat, fd, p.String("."), stat.Slot(modeAt).Value())
 		}
 	}
-	return p.place(m.Destination, p.How(plain), dir, found)
-}
-
-// place opens dest below the root and makes it, a directory or an empty file, if
-// there is none. found, if set, adds what is to be done with what was there.
-func (p *planner) place(dest string, how program.Arg, dir bool, found func(at program.Slot)) program.Slot {
-	t := p.Slot("at-" + dest)
-	have, missing := p.Label("have "+dest), p.Label("make "+dest)
-	p.openInRoot(dest, how, t).Tolerate(enoent)
-	p.IfEqual(t.Value(), program.Errno(enoent), missing)
-	if found != nil {
-		found(t)
-	}
-	p.Goto(have)
-	p.Place(missing)
-	parent := p.Slot("parent-of-" + dest)
-	names := strings.Split(strings.TrimPrefix(dest, "/"), "/")
-	for i, name := range names {
-		p.openInRoot("/"+strings.Join(names[:i], "/"), p.How(false), parent)
-		if i < len(names)-1 || dir {
-			p.Call("mkdirat", linux.SysMkdirat, parent.Value(), p.String(name), program.Flags(0o755, "0755")).Tolerate(eexist)
-		} else {
-			p.Call("mknodat", linux.SysMknodat, parent.Value(), p.String(name), program.Flags(linux.SIfreg|0o644, "S_IFREG|0644"), program.Int(0)).Tolerate(eexist)
-		}
-	}
-	p.openInRoot(dest, how, t)
-	p.Place(have)
-	return t
+	return p.PlaceIn(p.rootFD, m.Destination, p.How(plain), dir, found)
 }
 
 // openInRoot opens a path as if the new root were "/": links cannot leave it.

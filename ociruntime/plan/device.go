@@ -174,7 +174,7 @@ func (p *planner) attachDevices() {
 			p.Call("move_mount", linux.SysMoveMount, d.host, p.String(""), p.devFD, p.String(d.name), program.Flags(linux.MoveMountFEmpty, "F_EMPTY_PATH"))
 		case d.bind:
 			p.Do("bind device %s", d.Path)
-			p.Move(d.host, p.place(d.Path, p.How(true), false, nil))
+			p.Move(d.host, p.PlaceIn(p.rootFD, d.Path, p.How(true), false, nil))
 		case d.name == "":
 			p.Do("make device %s %d:%d", d.Path, d.Major, d.Minor)
 			p.placeNode(d)
@@ -183,7 +183,7 @@ func (p *planner) attachDevices() {
 	if p.ownDev || p.sharedDev() {
 		return
 	}
-	dir := p.place("/dev", p.How(true), true, nil)
+	dir := p.PlaceIn(p.rootFD, "/dev", p.How(true), true, nil)
 	for _, l := range deviceLinks {
 		p.Do("link /dev/%s to %s", l[0], l[1])
 		p.Call("symlinkat", linux.SysSymlinkat, p.String(l[1]), dir.Value(), p.String(l[0])).Tolerate(eexist)
@@ -194,7 +194,7 @@ func (p *planner) attachDevices() {
 // be that device.
 func (p *planner) placeNode(d device) {
 	dir, name := path.Split(d.Path)
-	parent := p.place(path.Clean(dir), p.How(strings.HasPrefix(dir, "/dev/")), true, nil)
+	parent := p.PlaceIn(p.rootFD, path.Clean(dir), p.How(strings.HasPrefix(dir, "/dev/")), true, nil)
 	made, fresh, same := p.Slot("node"), p.Label("new "+d.Path), p.Label("have "+d.Path)
 	p.mknod(parent.Value(), name, d).Tolerate(eexist).To(made)
 	p.IfEqual(made.Value(), program.Int(0), fresh)

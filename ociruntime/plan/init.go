@@ -17,7 +17,6 @@ const (
 	enoent  = syscall.ENOENT
 	eexist  = syscall.EEXIST
 	enotdir = syscall.ENOTDIR
-	eacces  = syscall.EACCES
 )
 
 // init is the part that the container's first process runs.
@@ -79,7 +78,9 @@ func (p *planner) init() {
 	}
 	p.enterRoot()
 	p.maskPaths(s.Linux.MaskedPaths)
-	p.protectPaths(s.Linux.ReadonlyPaths)
+	for _, file := range s.Linux.ReadonlyPaths {
+		p.Protect(p.rootFD, file)
+	}
 	cwd := p.openCwd(p.rootFD)
 	p.finishMounts()
 	if s.Root != nil && s.Root.Readonly {
@@ -216,55 +217,9 @@ func (p *planner) maskPaths(paths []string) {
 		null = fd.Value()
 		p.Call("openat", syscall.SYS_OPENAT, p.devFD, p.String("null"), program.Flags(linux.OPath|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, "O_PATH|O_NOFOLLOW"), program.Int(0)).To(fd)
 	}
+	masks := call.Masks{Root: p.rootFD, Null: null, Attached: p.ownDev, Empty: labelled([]string{"mode=0755", "size=4k", "nr_inodes=2"}, p.in.Spec.Linux.MountLabel)}
 	for _, file := range paths {
-		p.Do("mask %s", file)
-		t, cover := p.Slot("at-"+file), p.Slot("cover-"+file)
-		isFile, done := p.Label("file "+file), p.Label("after "+file)
-		dirHow := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
-		p.openInRoot(file, dirHow, t).Tolerate(enoent, enotdir, eacces)
-		p.IfEqual(t.Value(), program.Errno(enoent), done)
-		p.IfEqual(t.Value(), program.Errno(eacces), done)
-		p.IfEqual(t.Value(), program.Errno(enotdir), isFile)
-		const attrs = linux.MountAttrRdonly | linux.MountAttrNosuid | linux.MountAttrNodev | linux.MountAttrNoexec
-		p.NewMount("tmpfs", "tmpfs", labelled([]string{"mode=0755", "size=4k", "nr_inodes=2"}, p.in.Spec.Linux.MountLabel), attrs, cover)
-		p.Move(cover.Value(), t)
-		p.Goto(done)
-		p.Place(isFile)
-		p.openInRoot(file, p.How(false), t)
-		p.coverFile(null, t, cover)
-		p.Place(done)
-	}
-}
-
-// coverFile puts the null device over a file. One that is attached nowhere yet
-// can only be moved (before Linux 6.15); from then on it can be copied.
-func (p *planner) coverFile(null program.Arg, t, cover program.Slot) {
-	clone := p.ClonePath(null, "", false, cover)
-	if p.ownDev {
-		p.Move(cover.Value(), t)
-		return
-	}
-	first, done := p.Label("first mask"), p.Label("masked")
-	clone.Tolerate(syscall.EINVAL)
-	p.IfEqual(cover.Value(), program.Errno(syscall.EINVAL), first)
-	p.Move(cover.Value(), t)
-	p.Goto(done)
-	p.Place(first)
-	p.Move(null, t)
-	p.Place(done)
-}
-
-// protectPaths makes paths read-only by binding each over itself.
-func (p *planner) protectPaths(paths []string) {
-	for _, file := range paths {
-		p.Do("make %s read-only", file)
-		t, cover, done := p.Slot("at-"+file), p.Slot("cover-"+file), p.Label("after "+file)
-		p.openInRoot(file, p.How(false), t).Tolerate(enoent)
-		p.IfEqual(t.Value(), program.Errno(enoent), done)
-		p.ClonePath(t.Value(), "", true, cover)
-		p.SetAttr(cover.Value(), true, p.MountAttr(linux.MountAttrRdonly, 0, 0), "ro")
-		p.Move(cover.Value(), t)
-		p.Place(done)
+		p.Mask(masks, file)
 	}
 }
 
@@ -298,7 +253,7 @@ func (p *planner) bindConsole(slave program.Slot) {
 	cover := p.Slot("console")
 	if !p.ownDev {
 		p.Remedy("it must be a file, or nothing")
-		at := p.place("/dev/console", p.How(true), false, nil)
+		at := p.PlaceIn(p.rootFD, "/dev/console", p.How(true), false, nil)
 		p.ClonePath(slave.Value(), "", false, cover)
 		p.Move(cover.Value(), at)
 		return
@@ -320,7 +275,7 @@ func (p *planner) openCwd(root program.Arg) program.Slot {
 	p.Remedy("it must be a directory of the image: choose another")
 	how := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
 	if !p.exec && path.Clean(cwd) != "/" {
-		return p.place(path.Clean(cwd), how, true, nil) // made if it is missing, as other runtimes do
+		return p.PlaceIn(p.rootFD, path.Clean(cwd), how, true, nil) // made if it is missing, as other runtimes do
 	}
 	fd := p.Slot("cwd")
 	p.OpenIn(root, cwd, how, fd)
