@@ -260,6 +260,9 @@ func (r *Reader) Elements() iter.Seq[int] {
 	}
 }
 
+// Offset is how many bytes of the document the reader has gone past.
+func (r *Reader) Offset() int { return r.pos }
+
 // Skip goes past a value of any kind, which must be right all the same.
 func (r *Reader) Skip() {
 	switch c := r.peek(); {

@@ -33,7 +33,11 @@ type Bundle struct {
 
 // Load reads and checks DIR/config.json. An error of what it says is
 // errdefs.ErrInvalidArgument.
-func Load(dir string) (*Bundle, error) {
+func Load(dir string) (*Bundle, error) { return LoadKnowing(dir, nil) }
+
+// LoadKnowing is Load, but does not read a linux.seccomp for which known returns
+// true: then Spec says nothing of it.
+func LoadKnowing(dir string, known func(profile []byte) bool) (*Bundle, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("find the bundle: %w", err)
@@ -50,7 +54,7 @@ func Load(dir string) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read config.json of %s: %w", dir, err)
 	}
-	b, err := Parse(config, dir)
+	b, err := ParseKnowing(config, dir, known)
 	if err != nil {
 		return nil, err
 	}
@@ -71,9 +75,12 @@ func Load(dir string) (*Bundle, error) {
 
 // Parse is Load for a config.json that is at hand and belongs to the absolute
 // directory dir. It looks at no file.
-func Parse(config []byte, dir string) (*Bundle, error) {
+func Parse(config []byte, dir string) (*Bundle, error) { return ParseKnowing(config, dir, nil) }
+
+// ParseKnowing is to Parse what LoadKnowing is to Load.
+func ParseKnowing(config []byte, dir string, known func(profile []byte) bool) (*Bundle, error) {
 	var s specs.Spec
-	r := jsonscan.New(config)
+	r := jsonscan.New(withoutProfile(config, known))
 	if readSpec(r, &s); r.End() != nil {
 		return nil, fault.Errorf(errdefs.ErrInvalidArgument, "config.json of %s: %w", dir, r.End())
 	}

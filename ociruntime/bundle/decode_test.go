@@ -198,3 +198,52 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// TestParseKnowing: a known profile is not read, all else as without.
+func TestParseKnowing(t *testing.T) {
+	const profile = "{\n\"defaultAction\": \"SCMP_ACT_ALLOW\",\n\"x\": \"}]\\\"\" }"
+	config := func(profile, more string) string {
+		return `{"ociVersion":"1.2.0","root":{"path":"/"},"process":{"args":["a"],"cwd":"/"},` + "\n" +
+			`"linux":{"namespaces":[{"type":"mount"}],"seccomp": ` + profile + `,"maskedPaths":["/proc/kcore"]` + more + "}}"
+	}
+	for name, c := range map[string]struct {
+		profile, more string
+		known         bool
+		asked         string
+		read          bool
+		err           string
+	}{
+		"known":             {profile, "", true, " " + profile, false, ""},
+		"unknown":           {profile, "", false, " " + profile, true, ""},
+		"wrong, known":      {`{"defaultAction":"X"}`, "", true, ` {"defaultAction":"X"}`, false, ""},
+		"wrong, unknown":    {`{"defaultAction":"X"}`, "", false, ` {"defaultAction":"X"}`, false, `"X" is unknown`},
+		"null":              {"null", "", true, " null", false, ""},
+		"no JSON":           {`{"defaultAction":}`, "", true, "", false, "line 2: linux.seccomp.defaultAction"},
+		"twice":             {profile, `,"seccomp":{}`, true, "", false, `line 4: linux: "seccomp" is there twice`},
+		"other letters too": {profile, `,"Seccomp":{}`, true, " " + profile, false, "line 4: linux.Seccomp: unknown property"},
+		"wrong elsewhere":   {profile, `,"sysctl":1`, true, " " + profile, false, "line 4: linux.sysctl"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := ""
+			b, err := ParseKnowing([]byte(config(c.profile, c.more)), "/b", func(p []byte) bool {
+				asked = string(p)
+				return c.known
+			})
+			if asked != c.asked {
+				t.Errorf("asked for %q, want %q", asked, c.asked)
+			}
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("%v, want %q", err, c.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.Spec.Linux.Seccomp != nil; got != c.read || len(b.Spec.Linux.MaskedPaths) != 1 || string(b.Config) != config(c.profile, c.more) {
+				t.Errorf("read: %t, want %t; %+v", got, c.read, b.Spec.Linux)
+			}
+		})
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -43,13 +42,27 @@ type DiskCache struct {
 	Dir string
 }
 
-// CompileRaw returns the filter of a profile that is still JSON: linux.seccomp
-// as it stands in config.json. A filter without instructions means none.
-func (c DiskCache) CompileRaw(raw json.RawMessage, goarch string) (Filter, error) {
+// Find returns the filter of a profile that is still JSON, linux.seccomp as it
+// stands in config.json, if Add was told of it.
+func (c DiskCache) Find(raw []byte, goarch string) (Filter, bool) {
+	if c.Dir == "" {
+		return Filter{}, false
+	}
+	return c.read(rawKey(raw, goarch))
+}
+
+// Add tells the cache what [Compile] gave for a profile that was read from raw.
+func (c DiskCache) Add(raw []byte, goarch string, f Filter) {
+	if c.Dir != "" {
+		_ = c.write(rawKey(raw, goarch), f) // only costs the next one time
+	}
+}
+
+func rawKey(raw []byte, goarch string) [sha256.Size]byte {
 	h := sha256.New()
 	h.Write(keyPrefix("raw", goarch))
 	h.Write(raw)
-	return c.compile([sha256.Size]byte(h.Sum(nil)), func() (Filter, error) { return CompileRaw(raw, goarch) })
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // Compile returns what [Compile] does.
@@ -59,18 +72,6 @@ func (c DiskCache) Compile(p *specs.LinuxSeccomp, goarch string) (Filter, error)
 	d := digest(p, goarch)
 	h.Write(d[:])
 	return c.compile([sha256.Size]byte(h.Sum(nil)), func() (Filter, error) { return Compile(p, goarch) })
-}
-
-// CompileRaw is [Compile] for a profile in JSON. null is no profile, and no filter.
-func CompileRaw(raw json.RawMessage, goarch string) (Filter, error) {
-	var p *specs.LinuxSeccomp
-	if err := json.Unmarshal(raw, &p); err != nil {
-		return Filter{}, fmt.Errorf("read the seccomp profile: %w", err)
-	}
-	if p == nil {
-		return Filter{}, nil
-	}
-	return Compile(p, goarch)
 }
 
 // keyPrefix holds what a filter depends on besides the profile, each part of known length.

@@ -36,12 +36,12 @@ func FuzzProfileJSON(f *testing.F) {
 		`"syscalls":[{"names":["mkdir"],"action":"SCMP_ACT_NOTIFY","args":[{"index":5,"value":18446744073709551615,"op":"SCMP_CMP_GE"}]}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		for _, arch := range []string{"amd64", "arm64"} {
-			got, err := CompileRaw(raw, arch)
+			got, err := compileRaw(raw, arch)
 			if err != nil || len(got.Insns) == 0 {
 				continue
 			}
 			mustBeProgram(t, got)
-			again, err := CompileRaw(raw, arch)
+			again, err := compileRaw(raw, arch)
 			if err != nil || !reflect.DeepEqual(got, again) {
 				t.Fatalf("another time: %v, %v, not %v", again, err, got)
 			}

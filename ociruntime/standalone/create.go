@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"berth/internal/cleanup"
@@ -16,7 +15,6 @@ import (
 	"berth/ociruntime/intelrdt"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
-	"berth/ociruntime/seccomp"
 	"berth/ociruntime/state"
 	"berth/ociruntime/userns"
 
@@ -29,6 +27,7 @@ type making struct {
 	args    CreateArgs
 	leave   bool // this process will not wait for the container's
 	spec    *specs.Spec
+	filter  *filter
 	config  []byte
 	in      plan.Input
 	prog    *program.Program
@@ -74,7 +73,8 @@ func (r *Runtime) make(ctx context.Context, a CreateArgs, wait bool) (_ *making,
 
 // read reads the bundle.
 func (m *making) read(context.Context) error {
-	b, err := bundle.Load(m.args.Bundle)
+	m.filter = m.runtime.newFilter()
+	b, err := bundle.LoadKnowing(m.args.Bundle, m.filter.known)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (m *making) plan(wait bool) func(context.Context) error {
 		s.Process.Env = facts.Environment(s.Process.Env, s.Process.User.UID, func(flags int) (*os.File, error) {
 			return facts.OpenOrigin(s, s.Mounts, "/etc/passwd", flags)
 		})
-		if m.in, err = m.runtime.input(m.args.ID, s, m.args.ProcessArgs); err != nil {
+		if m.in, err = m.runtime.input(m.args.ID, s, m.args.ProcessArgs, m.filter); err != nil {
 			return err
 		}
 		in.Handover.Wait = wait || s.Hooks != nil && len(s.Hooks.StartContainer) > 0 || s.Linux != nil && s.Linux.IntelRdt != nil
@@ -118,7 +118,7 @@ func (m *making) plan(wait bool) func(context.Context) error {
 }
 
 // input is what a container's plan and an exec's have in common.
-func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs) (in plan.Input, err error) {
+func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs, f *filter) (in plan.Input, err error) {
 	in = plan.Input{Spec: s, Handover: &plan.Handover{Preserve: a.PreserveFDs}, Rootless: r.rootless, BindDevices: r.rootless || linux.InUserNamespace()}
 	if !a.NoNewKeyring {
 		in.Keyring = "_ses." + id
@@ -132,14 +132,9 @@ func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs) (in plan.Input,
 	if in.Available, err = linux.PermittedCaps(); err != nil {
 		return in, err
 	}
-	if s.Linux != nil && s.Linux.Seccomp != nil {
-		f, err := seccomp.DiskCache{Dir: r.store.Filters()}.Compile(s.Linux.Seccomp, runtime.GOARCH)
-		if err != nil {
-			return in, fmt.Errorf("compile the seccomp profile: %w", err)
-		}
-		in.Filter, in.FilterFlags = f.Bytes(), uint64(f.Flags)
-	}
-	return in, nil
+	compiled, err := f.compile(s.Linux)
+	in.Filter, in.FilterFlags = compiled.Bytes(), uint64(compiled.Flags)
+	return in, err
 }
 
 // intend writes down what will be made, before it is.

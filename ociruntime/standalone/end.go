@@ -25,7 +25,7 @@ func (r *Runtime) Kill(ctx context.Context, id string, sig syscall.Signal, all b
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	rec, spec, err := r.recall(d)
+	rec, spec, err := r.recall(d, notRead)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error)
 
 // remove removes all that is left of a container whose init has ended.
 func (r *Runtime) remove(ctx context.Context, d *state.Dir, rec state.Record) error {
-	spec, err := load(d, rec)
+	spec, err := load(d, rec, notRead)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.warn(fmt.Sprintf("delete container %s: no hooks run: %v", rec.ID, err))
 	}

@@ -27,13 +27,14 @@ func (r *Runtime) Exec(ctx context.Context, id string, a ExecArgs) (code int, er
 	if err != nil {
 		return 0, err
 	}
-	rec, spec, err := r.recall(d)
+	f := r.newFilter()
+	rec, spec, err := r.recall(d, f.known)
 	if err != nil {
 		return 0, errors.Join(err, d.Close())
 	}
 	files := &inherited{}
 	defer files.close()
-	pid, err := r.enter(ctx, d, rec, spec, a, files)
+	pid, err := r.enter(ctx, d, rec, spec, a, f, files)
 	if err = errors.Join(err, d.Close()); err != nil {
 		return 0, err
 	}
@@ -48,17 +49,17 @@ func (r *Runtime) Exec(ctx context.Context, id string, a ExecArgs) (code int, er
 	return attend(ctx, pid, files)
 }
 
-// recall reads what is written of a container.
-func (r *Runtime) recall(d *state.Dir) (rec state.Record, spec *specs.Spec, err error) {
+// recall reads what is written of a container, but a seccomp profile that is known.
+func (r *Runtime) recall(d *state.Dir, known func(profile []byte) bool) (rec state.Record, spec *specs.Spec, err error) {
 	if rec, err = d.Record(); err != nil {
 		return rec, nil, err
 	}
-	spec, err = load(d, rec)
+	spec, err = load(d, rec, known)
 	return rec, spec, err
 }
 
 // enter starts the process of an exec.
-func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spec *specs.Spec, a ExecArgs, files *inherited) (int, error) {
+func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spec *specs.Spec, a ExecArgs, f *filter, files *inherited) (int, error) {
 	cg, err := rec.Cgroup.Open()
 	if err != nil {
 		return 0, err
@@ -87,7 +88,7 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 		Namespaces: spec.Linux.Namespaces, UIDMappings: spec.Linux.UIDMappings, GIDMappings: spec.Linux.GIDMappings, Seccomp: spec.Linux.Seccomp,
 		Personality: spec.Linux.Personality, MemoryPolicy: spec.Linux.MemoryPolicy,
 	}}
-	input, err := r.input(rec.ID, both, a.ProcessArgs)
+	input, err := r.input(rec.ID, both, a.ProcessArgs, f)
 	if err != nil {
 		return 0, err
 	}

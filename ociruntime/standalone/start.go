@@ -33,7 +33,7 @@ func (r *Runtime) Start(ctx context.Context, id string) (err error) {
 	if err != nil {
 		return err
 	}
-	spec, err := load(d, rec)
+	spec, err := load(d, rec, notRead)
 	if err != nil {
 		return err
 	}
@@ -74,12 +74,12 @@ func endInit(d *state.Dir) error {
 }
 
 // load reads what a container was made from.
-func load(d *state.Dir, rec state.Record) (*specs.Spec, error) {
+func load(d *state.Dir, rec state.Record, known func(profile []byte) bool) (*specs.Spec, error) {
 	config, err := d.Config()
 	if err != nil {
 		return nil, err
 	}
-	b, err := bundle.Parse(config, rec.Bundle)
+	b, err := bundle.ParseKnowing(config, rec.Bundle, known)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,6 @@ func (r *Runtime) Spec(id string) (_ *specs.Spec, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	_, spec, err := r.recall(d)
+	_, spec, err := r.recall(d, nil)
 	return spec, err
 }

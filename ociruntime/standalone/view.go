@@ -21,7 +21,7 @@ func (r *Runtime) State(id string) (s State, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	rec, spec, err := r.recall(d)
+	rec, spec, err := r.recall(d, notRead)
 	if err != nil {
 		return s, err
 	}
