@@ -64,7 +64,15 @@ func (c *Cgroup) still() (bool, error) {
 }
 
 func (c *Cgroup) freeze(ctx context.Context, frozen bool) error {
+	looks := 0
 	return poll(ctx, freezeWait, func() (bool, error) {
+		// A version 1 group in which processes keep being made can stay half
+		// frozen: letting it go for a moment helps (opencontainers/cgroups, fs/freezer.go).
+		if looks++; frozen && c.unified == "" && looks%8 == 0 {
+			if err := c.setFrozen(false); err != nil {
+				return false, err
+			}
+		}
 		// Version 1 needs the write again if a process forked while it was
 		// freezing; for version 2 a further one changes nothing.
 		if err := c.setFrozen(frozen); err != nil || !frozen {
