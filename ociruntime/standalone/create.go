@@ -141,7 +141,7 @@ func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs, f *filter) (in 
 func (m *making) intend(context.Context) (err error) {
 	m.dir, err = m.runtime.store.Create(state.Record{
 		ID: m.args.ID, Bundle: m.args.Bundle, Created: time.Now().UTC(), Owner: os.Getuid(),
-		Cgroup: m.cgroup.Record(), Later: m.prog.Later(),
+		Cgroup: m.cgroup.Record(), Whole: m.spec.Hooks != nil || m.spec.Linux != nil && m.spec.Linux.IntelRdt != nil, Later: m.prog.Later(),
 	}, m.config, m.in.Handover.Wait)
 	if err != nil {
 		return err

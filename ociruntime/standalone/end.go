@@ -11,6 +11,7 @@ import (
 
 	"berth/internal/fault"
 	"berth/internal/linux"
+	"berth/ociruntime/cgroups"
 	"berth/ociruntime/intelrdt"
 	"berth/ociruntime/state"
 
@@ -128,19 +129,37 @@ func (r *Runtime) Delete(ctx context.Context, id string, force bool) (err error)
 	if err != nil {
 		return err
 	}
-	return r.remove(ctx, d, rec)
-}
-
-// remove removes all that is left of a container whose init has ended.
-func (r *Runtime) remove(ctx context.Context, d *state.Dir, rec state.Record) error {
-	spec, err := load(d, rec, notRead)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.warn(fmt.Sprintf("delete container %s: no hooks run: %v", rec.ID, err))
-	}
 	cg, err := rec.Cgroup.Open()
 	if err != nil {
 		return err
 	}
+	var spec *specs.Spec
+	if rec.Whole {
+		if spec, err = load(d, rec, notRead); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.warn(fmt.Sprintf("delete container %s: no hooks run: %v", rec.ID, err))
+		}
+	}
+	return r.remove(ctx, d, rec, cg, spec)
+}
+
+// deleteEnded is Delete for the container that this process has made and whose
+// end it has seen: nothing about it needs to be found out. Somebody else may have
+// deleted it.
+func (r *Runtime) deleteEnded(ctx context.Context, m *making) (err error) {
+	d, err := r.store.Lock(m.args.ID)
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return r.remove(ctx, d, state.Record{ID: m.args.ID, Bundle: m.args.Bundle}, m.cgroup, m.spec)
+}
+
+// remove removes all that is left of a container whose init has ended. Without a
+// spec there is nothing but the cgroup and the state.
+func (r *Runtime) remove(ctx context.Context, d *state.Dir, rec state.Record, cg *cgroups.Cgroup, spec *specs.Spec) error {
 	if err := cg.Destroy(ctx); err != nil {
 		return fmt.Errorf("delete container %s: %w", rec.ID, err)
 	}

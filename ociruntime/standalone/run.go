@@ -35,7 +35,7 @@ func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
 	if a.Keep {
 		return code, err
 	}
-	return code, errors.Join(err, r.Delete(context.WithoutCancel(ctx), a.ID, true))
+	return code, errors.Join(err, r.deleteEnded(context.WithoutCancel(ctx), m))
 }
 
 // attend forwards signals and the terminal until a child of ours ends.

@@ -33,9 +33,11 @@ func (r *Runtime) Start(ctx context.Context, id string) (err error) {
 	if err != nil {
 		return err
 	}
-	spec, err := load(d, rec, notRead)
-	if err != nil {
-		return err
+	spec := &specs.Spec{}
+	if rec.Whole {
+		if spec, err = load(d, rec, notRead); err != nil {
+			return err
+		}
 	}
 	return run(ctx, d, rec, spec, in.Pid)
 }
@@ -50,7 +52,14 @@ func run(ctx context.Context, d *state.Dir, rec state.Record, spec *specs.Spec, 
 		return fmt.Errorf("start container %s: %w", rec.ID, err)
 	}
 	err = program.LaterVerdict(verdict, rec.Later)
-	if err = errors.Join(explain(err, spec.Process), verdict.Close()); err != nil {
+	if err != nil && spec.Process == nil { // it names the command
+		if spec, lerr := load(d, rec, notRead); lerr == nil {
+			err = explain(err, spec.Process)
+		}
+	} else {
+		err = explain(err, spec.Process)
+	}
+	if err = errors.Join(err, verdict.Close()); err != nil {
 		// Its last act was to say why. Who called looks at it next: containerd
 		// deletes only a task that it has seen end.
 		return errors.Join(err, endInit(d))

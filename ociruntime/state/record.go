@@ -20,6 +20,8 @@ type Record struct {
 	Owner int
 	// Cgroup says where the cgroup is, and who made it; empty if there is none.
 	Cgroup cgroups.Record
+	// Whole: a start or an end needs the config, which names hooks or more.
+	Whole bool
 	// Later are the steps of the init after its wait for start.
 	Later []program.Later
 }
@@ -41,6 +43,8 @@ func (r Record) encode() []byte {
 	w.Int(int64(r.Owner))
 	w.Name("cgroup")
 	encodeCgroup(&w, r.Cgroup)
+	w.Name("whole")
+	w.Bool(r.Whole)
 	w.Name("later")
 	w.Begin('[')
 	for _, l := range r.Later {
@@ -119,6 +123,8 @@ func decodeRecord(data []byte) (r Record, err error) {
 			jsonscan.Int(s, &r.Owner)
 		case "cgroup":
 			decodeCgroup(s, &r.Cgroup)
+		case "whole":
+			jsonscan.Bool(s, &r.Whole)
 		case "later":
 			jsonscan.List(s, &r.Later, decodeLater)
 		default:
