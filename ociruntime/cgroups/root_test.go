@@ -115,7 +115,7 @@ func start(t *testing.T, c *Cgroup, script string) *exec.Cmd {
 // eventually waits until cond is true.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	if err := poll(t.Context(), 10*time.Second, func() (bool, error) { return cond(), nil }); err != nil {
+	if err := poll(t.Context(), time.Minute, func() (bool, error) { return cond(), nil }); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"berth/internal/testutil"
@@ -32,7 +34,11 @@ func show(t *testing.T, unit string, properties ...string) string {
 const bootSystemd = `set -e
 units=$1; shift
 mount --make-rprivate /
-mount -t tmpfs tmpfs /sys/fs/cgroup
+if [ "$*" = unified ]; then
+	umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; set --
+else
+	mount -t tmpfs tmpfs /sys/fs/cgroup
+fi
 for h in "$@"; do
 	d=/sys/fs/cgroup/${h#name=}; mkdir $d
 	case $h in
@@ -50,6 +56,7 @@ for d in system-generators system-environment-generators; do
 	[ -d /usr/lib/systemd/$d ] && mount --bind $units/none /usr/lib/systemd/$d
 done
 mount -t proc proc /proc
+until [ -e $units/ready ]; do sleep 0.02; done
 exec env -i container=berth PATH=$PATH /usr/lib/systemd/systemd --system --unit=idle.target --log-target=null --show-status=0
 `
 
@@ -67,7 +74,7 @@ func TestSystemdDriverInNamespaces(t *testing.T) {
 	if _, err := os.Stat("/usr/lib/systemd/systemd"); err != nil {
 		t.Skip("systemd is not installed")
 	}
-	c := mustCreate(t, l, nil)
+	c := mustCreate(t, l, &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}) // so that version 2 has cpuset there
 	var hierarchies []string
 	for _, h := range l.V1 {
 		hierarchies = append(hierarchies, strings.Join(h.Controllers, ","))
@@ -79,15 +86,45 @@ func TestSystemdDriverInNamespaces(t *testing.T) {
 	if err := os.WriteFile(script, []byte(bootSystemd), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	boot := start(t, c, "exec unshare --cgroup --pid --mount --fork --kill-child sh "+script+" "+t.TempDir()+" "+strings.Join(hierarchies, " "))
+	units := t.TempDir()
+	boot := start(t, c, "exec unshare --cgroup --pid --mount --fork --kill-child sh "+script+" "+units+" "+strings.Join(hierarchies, " "))
 	var init string
 	eventually(t, "systemd is up", func() bool {
 		children, err := os.ReadFile("/proc/" + strconv.Itoa(boot.Process.Pid) + "/task/" + strconv.Itoa(boot.Process.Pid) + "/children")
 		init = strings.TrimSpace(string(children))
-		return err == nil && init != "" && exists("/proc/"+init+"/root/run/systemd/private")
+		if err != nil || init == "" {
+			return false
+		}
+		if !exists(units + "/ready") {
+			if l.Mode() == V2 { // systemd's root may have no process but its own, or it has no controllers
+				outside := c.unified + "/outside"
+				if err := errors.Join(fill(outside, nil), os.WriteFile(outside+"/cgroup.procs", []byte(strconv.Itoa(boot.Process.Pid)), 0)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := fill(units, map[string]string{"ready": ""}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return exists("/proc/" + init + "/root/run/systemd/private")
 	})
-	cmd := exec.Command("nsenter", "-t", init, "-m", "-p", "-C", "--", os.Args[0], "-test.run=^TestSystemdDriver(Abandon)?$", "-test.v")
+	self, err := filepath.Abs(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("nsenter", "-t", init, "-m", "-p", "-C", "--", self, "-test.run=^TestSystemdDriver(Abandon)?$", "-test.v")
 	cmd.Env = append(os.Environ(), "BERTH_TEST_ROOT=1")
+	if l.Mode() == V2 { // a process from outside of the namespace cannot be moved within (mount option nsdelegate)
+		if err := fill(c.unified+"/tests", nil); err != nil {
+			t.Fatal(err)
+		}
+		dir, err := os.Open(c.unified + "/tests")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dir.Close()
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	}
 	out, err := cmd.CombinedOutput()
 	if err != nil || strings.Contains(string(out), "SKIP") || strings.Count(string(out), "--- PASS") != 2 {
 		t.Errorf("%v\n%s", err, out)
