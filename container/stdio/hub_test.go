@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -49,7 +50,14 @@ func (r *run) exit(t *testing.T) {
 
 type sink struct {
 	bytes.Buffer
+	taken   atomic.Int64
 	flushed bool
+}
+
+func (s *sink) Write(b []byte) (int, error) {
+	n, err := s.Buffer.Write(b)
+	s.taken.Add(int64(n))
+	return n, err
 }
 
 func (s *sink) Flush() error { s.flushed = true; return nil }
@@ -104,6 +112,12 @@ func TestSlowClientHoldsBackButNotTheEnd(t *testing.T) {
 		n, _ := r.stdout.Write(make([]byte, total)) // waits: closed by exit below
 		wrote <- n
 	}()
+	for end := time.Now().Add(20 * time.Second); log.taken.Load() < queueLimit; {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes of %d were taken", log.taken.Load(), queueLimit)
+		}
+		runtime.Gosched()
+	}
 	select {
 	case n := <-wrote:
 		t.Fatalf("%d bytes were taken from a client that reads nothing", n)

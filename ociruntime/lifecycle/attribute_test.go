@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -23,6 +24,7 @@ func TestAttributes(t *testing.T) {
 			if users == "host" {
 				hostUsers(t, &a, root)
 			}
+			a.ID = fmt.Sprintf("test-%s-%d", users, os.Getpid()) // /proc/keys shows those of the same user in other tests
 			a.Spec.Linux.MaskedPaths = nil
 			p, l := a.Spec.Process, a.Spec.Linux
 			umask := uint32(0o137)
@@ -40,7 +42,7 @@ func TestAttributes(t *testing.T) {
 			l.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
 			l.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolInterleave, Nodes: "0"}
 			out := output(t, a, `id; umask; ulimit -n; ulimit -Hn; busybox uname -m; cat /proc/self/oom_score_adj; busybox ionice; busybox cut -d' ' -f19,41 /proc/self/stat; `+
-				`grep -q interleave:0 /proc/self/numa_maps && echo interleaved; grep -E 'Cap|NoNew' /proc/self/status; grep -c ' _ses.test:' /proc/keys`)
+				`grep -q interleave:0 /proc/self/numa_maps && echo interleaved; grep -E 'Cap|NoNew' /proc/self/status; grep -c ' _ses.`+a.ID+`:' /proc/keys`)
 			for _, want := range []string{
 				"uid=7 gid=8 groups=9,10\n", "0137\n77\n99\ni686\n321\nbest-effort: prio 6\n-3 3\ninterleaved\n", "NoNewPrivs:\t1\n1\n",
 				"CapInh:\t0000000000000001\nCapPrm:\t0000000000000001\nCapEff:\t0000000000000001\nCapBnd:\t00000000000000a1\nCapAmb:\t0000000000000001\n",
@@ -61,6 +63,7 @@ func TestExecAttributes(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, root := bundle(t)
+	a.ID = fmt.Sprintf("test-%d", os.Getpid()) // /proc/keys shows those of the same user in other tests
 	a.Spec.Linux.MaskedPaths = nil
 	a.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
 	a.Spec.Process.Args = []string{"sleep", "1000"}
@@ -77,7 +80,7 @@ func TestExecAttributes(t *testing.T) {
 		t.Fatal(err)
 	}
 	proc := *a.Spec.Process
-	proc.Args = []string{"busybox", "sh", "-c", "busybox uname -m; busybox taskset -p 1 | busybox wc -l; grep Cpus_allowed_list /proc/self/status; grep -c ' _ses.test:' /proc/keys"}
+	proc.Args = []string{"busybox", "sh", "-c", "busybox uname -m; busybox taskset -p 1 | busybox wc -l; grep Cpus_allowed_list /proc/self/status; grep -c ' _ses." + a.ID + ":' /proc/keys"}
 	proc.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0", Final: "0"}
 	proc.Scheduler = &specs.Scheduler{Policy: specs.SchedIdle}
 	p, err := c.Exec(t.Context(), ExecArgs{ID: "x", RunDir: root + "/run/exec", Process: &proc})
