@@ -93,6 +93,32 @@ func kernelChild() {
 	fmt.Print(b.String())
 }
 
+// TestKernelTakesFlags loads a filter with each flag that a profile may have; the
+// one that needs a listener is in TestNotify.
+func TestKernelTakesFlags(t *testing.T) {
+	for _, flags := range [][]specs.LinuxSeccompFlag{
+		nil, {}, {"SECCOMP_FILTER_FLAG_TSYNC"}, {specs.LinuxSeccompFlagLog}, {specs.LinuxSeccompFlagSpecAllow},
+		{"SECCOMP_FILTER_FLAG_TSYNC", specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, specs.LinuxSeccompFlagWaitKillableRecv},
+	} {
+		f, err := Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: allArchs, Flags: flags}, runtime.GOARCH)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() { // joined by what it sends
+			runtime.LockOSThread() // and never unlocked: the thread ends with its filter
+			err := linux.SetNoNewPrivs()
+			if err == nil {
+				_, err = linux.LoadSeccomp(f.Bytes(), f.Flags)
+			}
+			done <- err
+		}()
+		if err := <-done; err != nil {
+			t.Errorf("%v: %v", flags, err)
+		}
+	}
+}
+
 // BenchmarkLoad loads the default profile in a thread of its own, which then ends.
 func BenchmarkLoad(b *testing.B) {
 	f, err := Compile(defaultProfile(b), runtime.GOARCH)
