@@ -81,20 +81,24 @@ func (p *planner) privileges() {
 		p.Do("set no_new_privs")
 		p.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrSetNoNewPrivs, "PR_SET_NO_NEW_PRIVS"), program.Int(1), program.Int(0), program.Int(0), program.Int(0))
 	}
+	dropLoader := func() {
+		if loader != 0 {
+			attribute.SetCapabilities(p.Calls, effective, permitted, inheritable)
+		}
+	}
 	if filter := p.filter(); filter.Notifies() { // whoever makes the process must hand its listener on: before the wait
 		socket := FDSeccomp
 		if p.in.Preserved() > 0 {
 			socket = p.fixed(fdSeccomp)
 		}
 		filter.LoadAndTell(p.Calls, socket)
+		dropLoader()
 		p.waitForStart()
-	} else {
-		p.waitForStart()
-		p.filter().Load(p.Calls)
+		return
 	}
-	if loader != 0 {
-		attribute.SetCapabilities(p.Calls, effective, permitted, inheritable)
-	}
+	p.waitForStart()
+	p.filter().Load(p.Calls)
+	dropLoader()
 }
 
 func (p *planner) filter() attribute.Filter {
