@@ -56,8 +56,8 @@ test: test-deps build cross ## install what the tests need, then run all of them
 	BERTH_TEST_ROOT=1 BERTH_TEST_BIN='$(CURDIR)/bin' BERTH_TEST_CACHE='$(BERTH_TEST_CACHE)' $(GOTEST) -count=1 ./...
 
 .PHONY: test-vm
-test-vm: build ## the tests that need a kernel, on Linux 6.1 with cgroup v2 alone, emulated (as root; some minutes)
-	test/vm/test.sh '$(BERTH_TEST_CACHE)/vm'
+test-vm: test-deps build ## the tests that need a kernel, on Linux 6.1 with cgroup v2 alone, emulated (as root; minutes; PACKAGES, RUN, BOOTS, COMMAND)
+	test/vm/test.sh '$(BERTH_TEST_CACHE)/vm' $(PACKAGES)
 
 .PHONY: dropin
 dropin: test-deps build ## podman, docker and containerd with berth-oci, also what is rare or slow (as root; minutes)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"berth/internal/linux"
 	"berth/internal/testutil"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,7 +89,32 @@ func makeFiles(t *testing.T, dirs []string, files map[string]string) {
 // mountOn mounts a tmpfs for the time of the test.
 func mountOn(t *testing.T, dir string, flags uintptr) {
 	t.Helper()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", flags, "size=64k"); err != nil {
+	mountAs(t, "tmpfs", dir, flags)
+}
+
+// mountMappable mounts on dir what takes an id map: a tmpfs, or before Linux 6.3
+// dir itself.
+func mountMappable(t *testing.T, dir string) {
+	t.Helper()
+	major, minor, err := linux.KernelRelease()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if major < 6 || major == 6 && minor < 3 {
+		mountAs(t, dir, dir, syscall.MS_BIND)
+		return
+	}
+	mountOn(t, dir, 0)
+}
+
+// mountAs mounts a tmpfs, or with MS_BIND the source, until the test ends.
+func mountAs(t *testing.T, source, dir string, flags uintptr) {
+	t.Helper()
+	data := ""
+	if flags&syscall.MS_BIND == 0 {
+		data = "size=64k"
+	}
+	if err := syscall.Mount(source, dir, "tmpfs", flags, data); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -186,9 +212,9 @@ func TestMountIDMaps(t *testing.T) {
 			}
 			src := root + "/src"
 			makeFiles(t, []string{src}, nil)
-			mountOn(t, src, 0)
+			mountMappable(t, src)
 			makeFiles(t, []string{src + "/below"}, map[string]string{src + "/f": ""})
-			mountOn(t, src+"/below", 0)
+			mountMappable(t, src+"/below")
 			makeFiles(t, nil, map[string]string{src + "/below/f": ""})
 			for _, f := range []string{src, src + "/f", src + "/below/f"} {
 				if err := os.Chown(f, 5, 6); err != nil {

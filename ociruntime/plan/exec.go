@@ -42,8 +42,9 @@ func BuildExec(in Input) (*program.Program, error) {
 	}
 	if in.Rootless {
 		// Only the user namespace gives the privilege to enter the others, so that
-		// all are entered at once (setns(2), with a pidfd).
-		born, text = p.enterable(), "all its namespaces"
+		// all are entered at once (setns(2), with a pidfd). But from inside the cgroup
+		// namespace clone3 does not find the cgroup (nsdelegate in cgroups(7): ENOENT).
+		born, text = p.enterable()&^linux.CloneNewcgroup, "all its namespaces but cgroup"
 	}
 	p.Call("setns", linux.SysSetns, pidfd, program.Flags(born, text))
 	cpus := in.Spec.Process.ExecCPUAffinity
@@ -71,8 +72,10 @@ func BuildExec(in Input) (*program.Program, error) {
 	p.await(p.root)
 	if !in.Rootless { // labels are not for users
 		p.labels = attribute.OpenLabels(p.Calls, in.Spec.Process) // while the host's /proc is in view
+	}
+	if left := p.enterable() &^ born; left != 0 {
 		p.Do("enter the container's namespaces")
-		p.Call("setns", linux.SysSetns, pidfd, program.Flags(p.enterable()&^born, "all its namespaces"))
+		p.Call("setns", linux.SysSetns, pidfd, program.Flags(left, "all its namespaces"))
 	}
 	p.becomeRoot()
 	attribute.Keyring(p.Calls, in.Keyring, false)

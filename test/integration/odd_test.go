@@ -76,9 +76,6 @@ func TestOddSpecs(t *testing.T) {
 		want   string
 	}{
 		"mount over the root": {func(s *specs.Spec) { s.Mounts = append(s.Mounts, specs.Mount{Destination: "/../", Type: "tmpfs"}) }, "mount destination is /"},
-		"time namespace": {func(s *specs.Spec) {
-			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "time"})
-		}, "not supported"},
 		"terminal without devpts": {func(s *specs.Spec) {
 			s.Process.Terminal = true
 			s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Type == "devpts" })

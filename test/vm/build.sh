@@ -3,94 +3,110 @@
 # kernel that berth supports, and cgroup v2 alone:
 #   DIR/vmlinuz, DIR/initrd.gz   the kernel, and what finds the disk
 #   DIR/disk.ext4                the root file system; runs never change it
-# Needs root. DIR is a cache: nothing is done if this script made it before.
+# Needs root for the owners of files. DIR is a cache: nothing is done if this
+# script made it before. It takes about 20 s, because the packages are only
+# unpacked: what their scripts would set up and the tests need is in root/.
 set -euo pipefail
 dir=$(realpath -m "${1:?usage: build.sh DIR}")
-made=$(sha256sum < "$0")
-[ "$(cat "$dir/made" 2>/dev/null || true)" != "$made" ] || exit 0
+here=$(dirname "$(realpath "$0")")
 
-missing=$(for p in qemu-system-x86 qemu-system-common debootstrap busybox-static cpio kmod e2fsprogs xz-utils; do
-	dpkg-query -W -f '${Status}\n' "$p" 2>/dev/null | grep -q '^install ok installed' || echo "$p"
-done)
-apt-get update -qq
-# shellcheck disable=SC2086 # a list
-[ -z "$missing" ] || DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $missing > /dev/null
+packages="apparmor base-files base-passwd bash coreutils dash dbus dbus-user-session findutils grep gzip hostname
+	iproute2 jq kmod libc-bin libpam-runtime libpam-systemd login mawk mount nftables passwd procps sed systemd systemd-sysv
+	tar uidmap util-linux util-linux-extra"
 
-rm -rf "$dir"
-mkdir -p "$dir/kernel"
-chmod 755 "$dir" "$dir/kernel"
-package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-6\.1/ {print $2; exit}')
-[ -n "$package" ] || { echo "build.sh: linux-image-cloud-amd64 of this Debian is not Linux 6.1" >&2; exit 1; }
-(cd "$dir/kernel" && apt-get download -qq "$package" 2>/dev/null && dpkg -x "$package"_*.deb .)
-version=$(ls "$dir/kernel/lib/modules")
-cp "$dir/kernel/boot/vmlinuz-$version" "$dir/vmlinuz"
+main() {
+	[ "$(id -u)" = 0 ] || { echo "build.sh: run it as root: the disk's files have owners" >&2; exit 1; }
+	mkdir -p "$(dirname "$dir")"
+	exec 9> "$dir.lock"
+	flock 9
+	made=$(cd "$here" && find build.sh root initrd -type f -printf '%p %m ' -exec sha256sum {} \; | sort | sha256sum)
+	[ "$(cat "$dir/made" 2>/dev/null || true)" != "$made" ] || return 0
+	rm -rf "$dir" "$dir.new"
+	mkdir -p "$dir.new"
+	cd "$dir.new"
+	fetch
+	unpack
+	settle
+	initrd
+	mke2fs -q -t ext4 -m 0 -O ^metadata_csum -d root -E lazy_itable_init=1,lazy_journal_init=1,discard,root_owner=0:0 disk.ext4 6G
+	rm -rf root initrd debs sysusers.log
+	echo "$made" > made
+	mv "$dir.new" "$dir"
+}
 
-root=$dir/root
-debootstrap --variant=minbase --include=iproute2,kmod,procps,nftables,util-linux,util-linux-extra,apparmor bookworm "$root" > "$dir/debootstrap.log" ||
-	{ tail -5 "$dir/debootstrap.log" >&2; exit 1; }
-cp /bin/busybox "$root/bin/busybox"
-mkdir -p "$root/lib/modules"
-mv "$dir/kernel/lib/modules/$version" "$root/lib/modules/"
-depmod -b "$root" "$version"
+# fetch leaves the packages, with what they depend on, in debs/.
+fetch() {
+	mkdir -p debs/partial
+	: > debs/status
+	download || { apt-get update -qq && download; } ||
+		{ cat debs/log >&2; echo "build.sh: no packages: this needs a Debian 12 mirror, where linux-image-cloud-amd64 is Linux 6.1" >&2; exit 1; }
+	rm -f debs/perl* debs/libperl* debs/usrmerge* debs/lib*-perl_* debs/debconf* debs/adduser*
+}
 
-cat > "$root/sbin/vm-init" <<'IN'
-#!/bin/bash
-# PID 1: what systemd would do, then the command on the second disk.
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev 2>/dev/null
-mkdir -p /dev/pts /dev/shm /dev/mqueue
-mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
-mount -t tmpfs tmpfs /dev/shm
-mount -t mqueue mqueue /dev/mqueue
-ln -sf /proc/self/fd /dev/fd
-mount -t tmpfs -o mode=755 tmpfs /run
-mount -t securityfs securityfs /sys/kernel/security
-mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup2 /sys/fs/cgroup
-mount --make-rshared / # as systemd does
-modprobe -qa virtio_blk virtio_console virtiofs overlay bridge veth nf_tables nft_chain_nat nft_masq nft_ct fuse loop
-mkdir /sys/fs/cgroup/init.scope
-echo $$ > /sys/fs/cgroup/init.scope/cgroup.procs
-for c in $(cat /sys/fs/cgroup/cgroup.controllers); do echo "+$c" > /sys/fs/cgroup/cgroup.subtree_control; done
-ip link set lo up
-hostname vm
-echo 127.0.0.1 localhost vm > /etc/hosts
-mkdir -p /mnt/share
-mount -t virtiofs share /mnt/share
-tr -d '\0' < /dev/vdb > /run/command
-stty -F /dev/hvc0 raw -echo
-cd /mnt/share
-setsid bash /run/command < /dev/null > /dev/hvc0 2>&1
-printf 'exit=%d\n' $? | dd of=/dev/vdc conv=notrunc,fsync bs=512 2>/dev/null
-umount /mnt/share
-sync
-echo o > /proc/sysrq-trigger
-sleep 60
-IN
-chmod 755 "$root/sbin/vm-init"
+# download is fetch with the lists of packages that apt has.
+download() {
+	local apt="-qq -o APT::Sandbox::User=root" kernel
+	kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-6\.1/ {print $2; exit}')
+	# An empty list of what is installed: apt takes all dependencies.
+	# shellcheck disable=SC2086 # lists
+	[ -n "$kernel" ] && (cd debs && apt-get download $apt "$kernel") > debs/log 2>&1 &&
+		apt-get install $apt -y --no-install-recommends --download-only -o Dir::State::status="$PWD/debs/status" \
+			-o Dir::Cache::archives="$PWD/debs" $packages > debs/log 2>&1
+}
 
-initrd=$dir/initrd
-mkdir -p "$initrd"/{bin,proc,dev,root,modules}
-cp /bin/busybox "$initrd/bin/"
-for m in virtio_pci virtio_blk virtio_console ext4 virtiofs; do
-	modprobe -d "$root" -S "$version" --show-depends "$m" | awk '/^insmod/ {print $2}'
-done | awk '!seen[$0]++' | while read -r file; do
-	cp "$file" "$initrd/modules/"
-	basename "$file" >> "$initrd/modules/order"
-done
-cat > "$initrd/init" <<'IN'
-#!/bin/busybox sh
-b=/bin/busybox
-$b mount -t proc proc /proc; $b mount -t devtmpfs dev /dev
-while read m; do $b insmod /modules/$m; done < /modules/order
-until [ -b /dev/vda ]; do $b sleep 0.1; done
-$b mount -t ext4 -o noatime /dev/vda /root || $b sh
-$b umount /proc
-exec $b switch_root /root /sbin/vm-init
-IN
-chmod 755 "$initrd/init"
-(cd "$initrd" && find . | cpio -o -H newc --quiet | gzip -1) > "$dir/initrd.gz"
-mke2fs -q -t ext4 -m 0 -d "$root" -E lazy_itable_init=1,lazy_journal_init=1 "$dir/disk.ext4" 6G
-rm -rf "$root" "$initrd" "$dir/kernel"
-echo "$made" > "$dir/made"
+# unpack fills root/, and leaves the kernel at vmlinuz.
+unpack() {
+	mkdir -p root/usr/{bin,sbin,lib,lib64}
+	chmod 755 . root
+	ln -s usr/bin usr/sbin usr/lib usr/lib64 root/
+	# dpkg-deb -x would make directories of the symbolic links.
+	printf '%s\n' debs/*.deb | xargs -P "$(nproc)" -I '{}' sh -c 'dpkg-deb --fsys-tarfile {} | tar -x --keep-directory-symlink -C root'
+	version=$(ls root/lib/modules)
+	mv "root/boot/vmlinuz-$version" vmlinuz
+	rm -rf root/boot root/usr/share/{doc,locale,man,info} root/lib/modules/"$version"/kernel/drivers/{gpu,media,infiniband,net/ethernet,scsi}
+	chroot root depmod "$version"
+	cp /bin/busybox root/usr/bin/
+}
+
+# settle does what the packages' scripts would do.
+settle() {
+	ln -sf dash root/usr/bin/sh
+	ln -sf mawk root/usr/bin/awk
+	ln -sf /proc/self/mounts root/etc/mtab
+	cp root/usr/share/base-passwd/passwd.master root/etc/passwd
+	cp root/usr/share/base-passwd/group.master root/etc/group
+	cp root/usr/share/libc-bin/nsswitch.conf root/etc/
+	chroot root systemd-sysusers 2> sysusers.log || { cat sysusers.log >&2; exit 1; }
+	cat >> root/etc/passwd <<-'END'
+		user:x:1000:1000::/home/user:/bin/bash
+	END
+	echo user:x:1000: >> root/etc/group
+	echo user:100000:65536 | tee root/etc/subuid > root/etc/subgid
+	install -d -m 755 root/mnt/share root/var/lib/systemd/linger
+	install -d -o 1000 -g 1000 root/home/user
+	chmod u+s root/usr/bin/new[ug]idmap
+	: > root/var/lib/systemd/linger/user
+	# What systemd would do at boot and the tests do not need.
+	rm -f root/usr/lib/systemd/system/*.target.wants/* root/usr/lib/systemd/system-generators/* root/usr/lib/systemd/user-generators/*
+	rm -f root/etc/systemd/system/*.wants/*
+	rm -rf root/var/run
+	ln -s /run root/var/run
+	cp -r "$here/root/." root/
+	ldconfig -r root
+}
+
+# initrd makes initrd.gz of busybox and the modules of the disk and the console.
+initrd() {
+	mkdir -p initrd/{bin,proc,dev,root,modules}
+	cp /bin/busybox initrd/bin/
+	cp "$here/initrd/init" initrd/
+	for m in virtio_pci virtio_blk virtio_console; do
+		chroot root modprobe -S "$version" --show-depends "$m" | awk '/^insmod/ {print $2}'
+	done | awk '!seen[$0]++' | while read -r file; do
+		cp "root$file" initrd/modules/
+		basename "$file" >> initrd/modules/order
+	done
+	(cd initrd && find . | cpio -o -H newc --quiet | gzip -1) > initrd.gz
+}
+
+main
