@@ -124,6 +124,7 @@ const (
 	SolSocket        = unix.SOL_SOCKET
 	ScmRights        = unix.SCM_RIGHTS
 	DevptsMagic      = unix.DEVPTS_SUPER_MAGIC
+	ProcMagic        = unix.PROC_SUPER_MAGIC
 	SIfreg           = unix.S_IFREG
 	SIfchr           = unix.S_IFCHR
 	SIfblk           = unix.S_IFBLK

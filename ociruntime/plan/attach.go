@@ -32,6 +32,9 @@ func (p *planner) attachMounts() {
 			p.Move(m.fd, p.target(m, true))
 			p.propagate(m.fd, m.opt.Propagations)
 		case bindMount:
+			if m.Destination == "/proc" {
+				p.mustBeProc(m)
+			}
 			p.Move(m.fd, p.target(m, !p.in.NotDir[m.Source]))
 		case newMount:
 			p.Move(m.fd, p.target(m, true))
@@ -43,6 +46,18 @@ func (p *planner) attachMounts() {
 	if m := p.find("/dev/pts"); (m == nil || m.kind != newMount) && p.keepPts() {
 		p.foundPts()
 	}
+}
+
+// mustBeProc refuses to show as /proc what is none: the system and its security
+// modules are talked to through it (CVE-2019-16884).
+func (p *planner) mustBeProc(m *mount) {
+	is := p.Label("is proc")
+	info := p.Words("statfs", make([]uint64, 15)...) // struct statfs begins with f_type
+	p.Remedy("what lies at /proc must be a proc file system")
+	p.Call("fstatfs", syscall.SYS_FSTATFS, m.fd, info.At(0))
+	p.IfEqual(info.Slot(0).Value(), program.Flags(linux.ProcMagic, "PROC_SUPER_MAGIC"), is)
+	p.Fail(syscall.EINVAL)
+	p.Place(is)
 }
 
 // keepPts says whether somebody will need the container's devpts: the terminal

@@ -116,10 +116,16 @@ func (p *planner) parseMount(sm specs.Mount) (*mount, error) {
 		m.kind = cgroupMount
 	case m.Type == "tmpfs" && m.Destination == "/dev":
 		m.kind = devMount
+		if have := p.find("/dev"); have != nil && have.kind == devMount {
+			return nil, fmt.Errorf("mount /dev is a tmpfs twice: which one is to have the devices?")
+		}
 	case m.Type == "tmpfs" && m.opt.CopyUp:
 		m.kind = copyUpMount
 	case m.Type == "":
 		return nil, fmt.Errorf("mount %s has no type, and is no bind", m.Destination)
+	}
+	if m.Destination == "/proc" && m.kind != bindMount && m.Type != "proc" {
+		return nil, fmt.Errorf("mount /proc is a %s: what lies there must be a proc file system", m.Type)
 	}
 	if err := p.checkIDMap(m); err != nil {
 		return nil, err

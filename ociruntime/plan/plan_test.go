@@ -209,6 +209,8 @@ func TestBuildRefuses(t *testing.T) {
 		"root as destination": {func(in *Input) { in.Spec.Mounts[0].Destination = "." }, "mount destination is /"},
 		"relative source":     {func(in *Input) { in.Spec.Mounts[0] = specs.Mount{Destination: "/x", Type: "bind", Source: "x"} }, `bind source "x" is not an absolute path`},
 		"unknown device type": {func(in *Input) { in.Spec.Linux.Devices = []specs.LinuxDevice{{Path: "/etc/x", Type: "d"}} }, "c, u, b and p are possible"},
+		"no proc at /proc":    {func(in *Input) { in.Spec.Mounts[0].Type = "tmpfs" }, "must be a proc file system"},
+		"two of /dev":         {func(in *Input) { in.Spec.Mounts[2] = in.Spec.Mounts[1] }, "mount /dev is a tmpfs twice"},
 		"no type of mount":    {func(in *Input) { in.Spec.Mounts[0].Type = "" }, "mount /proc has no type"},
 		"id map of a tmpfs":   {func(in *Input) { in.Spec.Mounts[3].Options = []string{"idmap"} }, "only binds can"},
 		"half an id map": {func(in *Input) {

@@ -1,6 +1,7 @@
 package standalone
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,20 +128,24 @@ func TestNetDevices(t *testing.T) {
 
 // Devices that cannot be moved, each with its reason.
 func TestNetDevicesRefused(t *testing.T) {
-	name := "bv" + strconv.Itoa(os.Getpid())
-	for want, devices := range map[string]map[string]specs.LinuxNetDevice{
-		"names none-such, which the host does not have": {"none-such": {}},
-		"move network device lo into the container":     {"lo": {Name: "lo2"}},
-		"a device there has that name":                  {name: {Name: "lo"}},
+	for i, tc := range []struct{ device, newName, want string }{
+		{"none-such", "", "names none-such, which the host does not have"},
+		{"lo", "lo2", "move network device lo into the container"},
+		{"", "lo", "a device there has that name"},
 	} {
+		// Of its own each: what was in a namespace goes with it, which takes time.
+		name := fmt.Sprintf("b%d-%d", i, os.Getpid())
 		c := newContainer(t, "true")
 		c.capture()
 		if out, err := exec.Command("ip", "link", "add", name, "type", "veth", "peer", "name", name+"p").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		c.spec.Linux.NetDevices = devices
-		if _, err := c.runtime.Run(t.Context(), c.write()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("run: %v, want %s", err, want)
+		if tc.device == "" {
+			tc.device = name
+		}
+		c.spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{tc.device: {Name: tc.newName}}
+		if _, err := c.runtime.Run(t.Context(), c.write()); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("run: %v, want %s", err, tc.want)
 		}
 		_ = exec.Command("ip", "link", "del", name).Run() // it may be gone with the container
 	}
@@ -191,6 +196,26 @@ func TestSecurity06And07And09And11Links(t *testing.T) {
 				t.Errorf("where the link leads there are %v, %q (%v, %v)", entries, text, err, rerr)
 			}
 		})
+	}
+}
+
+// What is no proc is not shown as one.
+func TestSecurity11NoProc(t *testing.T) {
+	for name, m := range map[string]specs.Mount{
+		"tmpfs": {Destination: "/proc", Type: "tmpfs"},
+		"bind":  {Destination: "/proc/", Source: "/tmp", Options: []string{"rbind"}},
+	} {
+		c := newContainer(t, "true")
+		c.spec.Mounts[0] = m
+		if _, err := c.runtime.Run(t.Context(), c.write()); err == nil || !strings.Contains(err.Error(), "must be a proc file system") {
+			t.Errorf("%s at /proc: %v", name, err)
+		}
+	}
+	c := newContainer(t, "test", "-e", "/proc/1/status")
+	c.capture()
+	c.spec.Mounts[0] = specs.Mount{Destination: "/proc", Source: "/proc", Options: []string{"rbind"}}
+	if code, err := c.runtime.Run(t.Context(), c.write()); code != 0 || err != nil {
+		t.Errorf("the host's proc at /proc: %d, %v", code, err)
 	}
 }
 

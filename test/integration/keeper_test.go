@@ -121,7 +121,7 @@ func TestStartLeavesNothing(t *testing.T) {
 			finish(t, c)
 		}
 		b := newBox(t, "")
-		b.config.WorkingDir = "/nonesuch"
+		b.config.WorkingDir = "/etc/passwd"
 		if _, err := b.start(); err == nil {
 			t.Fatal("started")
 		}

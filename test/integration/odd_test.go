@@ -82,7 +82,7 @@ func TestOddSpecs(t *testing.T) {
 		}, "open a terminal in /dev/pts"},
 		"NUL byte":      {func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "a=\x00") }, "NUL byte"},
 		"empty command": {func(s *specs.Spec) { s.Process.Args = []string{""} }, "exec : no such file"},
-		"two of /dev":   {func(s *specs.Spec) { s.Mounts = append(s.Mounts, specs.Mount{Destination: "/dev", Type: "tmpfs"}) }, "mount tmpfs at /dev"},
+		"two of /dev":   {func(s *specs.Spec) { s.Mounts = append(s.Mounts, specs.Mount{Destination: "/dev", Type: "tmpfs"}) }, "mount /dev is a tmpfs twice"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
