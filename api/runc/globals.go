@@ -36,7 +36,7 @@ func newGlobals(c *command.CLI) *globals {
 	f.String(&g.root, "root", "DIR", "directory of the containers' states, gone after a reboot")
 	f.Bool(&g.systemd, "systemd-cgroup", `let systemd make the cgroups: cgroupsPath is "slice:prefix:name"`)
 	f.String(&g.rootless, "rootless", "WHEN", "go on without a cgroup that may not be made: true, false or auto")
-	f.String(&g.criu, "criu", "PATH", "").Hidden = true
+	f.String(&g.criu, "criu", "PATH", "the program that checkpoint and restore use, if it is not criu in $PATH")
 	f.Bool(&g.version, "version,v", "print the version")
 	return g
 }

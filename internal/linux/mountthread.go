@@ -81,3 +81,11 @@ func (t *MountThread) Close() {
 	close(t.work)
 	t.ended.Wait()
 }
+
+// BindMount makes source a mount at target, with what is mounted below it (mount(2) MS_BIND).
+func BindMount(source, target string) error {
+	if err := unix.Mount(source, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return &os.PathError{Op: "bind", Path: target, Err: err}
+	}
+	return nil
+}

@@ -62,3 +62,12 @@ func InnerPid(pid int) (int, error) {
 	}
 	return strconv.Atoi(f[len(f)-1])
 }
+
+// Boottime is the time since the host's start in nanoseconds (CLOCK_BOOTTIME).
+func Boottime() (int64, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0, os.NewSyscallError("clock_gettime", err)
+	}
+	return t.Nano(), nil
+}

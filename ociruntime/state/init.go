@@ -135,3 +135,13 @@ func openFifo(path string, flags int) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
+
+// Restored writes down the container's process, which no builder has.
+func (d *Dir) Restored(pid int) error {
+	now, err := linux.Boottime()
+	if err != nil {
+		return err
+	}
+	doc := fmt.Sprintf("{\"pid\":%d,\"seconds\":%d,\"nanoseconds\":%d}", pid, now/1e9, now%1e9)
+	return os.WriteFile(d.path+"/"+plan.InitFile, []byte(doc), 0o600)
+}

@@ -44,6 +44,7 @@ func Checkpoint() command.Command {
 				if err := checkParent(a); err != nil {
 					return 0, err
 				}
+				a.Criu = c.Global.Criu
 				rt, err := c.Runtime()
 				if err != nil {
 					return 0, err

@@ -33,6 +33,7 @@ container's process has ended.`,
 				if err := check(&a); err != nil {
 					return 0, err
 				}
+				a.Criu = c.Global.Criu
 				rt, err := c.Runtime()
 				if err != nil {
 					return 0, err

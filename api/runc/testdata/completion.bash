@@ -4,13 +4,13 @@ _berth_oci() {
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--log | --log-format | --root | --rootless) ((i++)) ;;
+		--log | --log-format | --root | --rootless | --criu) ((i++)) ;;
 		-*) ;;
 		*) cmd=${COMP_WORDS[i]}; break ;;
 		esac
 	done
 	case $cmd in
-	"") flags="--debug --log --log-format --root --systemd-cgroup --rootless --version -v --help"; values="--log --log-format --root --rootless" ;;
+	"") flags="--debug --log --log-format --root --systemd-cgroup --rootless --criu --version -v --help"; values="--log --log-format --root --rootless --criu" ;;
 	create) flags="--bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds --no-pivot --no-new-keyring --help"; values="--bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds"; ids=1 ;;
 	start) flags="--help"; values=""; ids=1 ;;
 	run) flags="--bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds --no-pivot --no-new-keyring --detach -d --keep --help"; values="--bundle -b --console-socket --pidfd-socket --pid-file --preserve-fds"; ids=1 ;;
