@@ -56,6 +56,9 @@ func Check(s *specs.Spec) error {
 	if s.Process.Terminal {
 		return fault.Errorf(errdefs.ErrNotImplemented, "a container with a terminal cannot be checkpointed: its terminal belongs to another process")
 	}
+	if s.Linux.IntelRdt != nil || len(s.Linux.NetDevices) > 0 {
+		return fault.Errorf(errdefs.ErrNotImplemented, "a container with intelRdt or netDevices cannot be checkpointed: CRIU would not give them back")
+	}
 	for _, n := range s.Linux.Namespaces {
 		if n.Path != "" {
 			return fault.Errorf(errdefs.ErrNotImplemented, "a container that shares a %s namespace (%s) cannot be checkpointed: CRIU would write that of the others too", n.Type, n.Path)

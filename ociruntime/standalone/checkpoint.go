@@ -26,7 +26,7 @@ func (r *Runtime) Checkpoint(ctx context.Context, id string, a CheckpointArgs) (
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	rec, spec, err := r.recall(d)
+	rec, spec, err := r.recall(d, notRead)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,11 @@ func (r *Runtime) Checkpoint(ctx context.Context, id string, a CheckpointArgs) (
 	if a.LeaveRunning || a.PreDump {
 		return nil
 	}
-	return r.remove(ctx, d, rec)
+	cg, err := rec.Cgroup.Open()
+	if err != nil {
+		return err
+	}
+	return r.remove(ctx, d, rec, cg, spec)
 }
 
 // Restore makes a container whose processes come from a checkpoint. The bundle
