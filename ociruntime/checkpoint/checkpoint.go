@@ -92,7 +92,9 @@ func Dump(ctx context.Context, pid int, cgroup string, s *specs.Spec, a Args) er
 		on   bool
 		flag string
 	}{
-		{a.LeaveRunning && !a.PreDump, "--leave-running"}, {a.TCPSkipInFlight, "--skip-in-flight"}, {a.LinkRemap, "--link-remap"},
+		{a.LeaveRunning && !a.PreDump, "--leave-running"},
+		{a.TCPSkipInFlight, "--skip-in-flight"},
+		{a.LinkRemap, "--link-remap"},
 		{a.PreDump || a.ParentPath != "", "--track-mem"},
 	} {
 		if f.on {
@@ -179,8 +181,12 @@ func (a Args) shared() []string {
 		on   bool
 		flag string
 	}{
-		{a.TCPEstablished, "--tcp-established"}, {a.ExtUnixSk, "--ext-unix-sk"}, {a.ShellJob, "--shell-job"},
-		{a.FileLocks, "--file-locks"}, {a.AutoDedup, "--auto-dedup"}, {a.LazyPages, "--lazy-pages"},
+		{a.TCPEstablished, "--tcp-established"},
+		{a.ExtUnixSk, "--ext-unix-sk"},
+		{a.ShellJob, "--shell-job"},
+		{a.FileLocks, "--file-locks"},
+		{a.AutoDedup, "--auto-dedup"},
+		{a.LazyPages, "--lazy-pages"},
 	} {
 		if f.on {
 			args = append(args, f.flag)
