@@ -56,6 +56,9 @@ func Check(s *specs.Spec) error {
 	if s.Process.Terminal {
 		return fault.Errorf(errdefs.ErrNotImplemented, "a container with a terminal cannot be checkpointed: its terminal belongs to another process")
 	}
+	if s.Linux.IntelRdt != nil || len(s.Linux.NetDevices) > 0 {
+		return fault.Errorf(errdefs.ErrNotImplemented, "a container with intelRdt or netDevices cannot be checkpointed: CRIU would not give them back")
+	}
 	for _, n := range s.Linux.Namespaces {
 		if n.Path != "" {
 			return fault.Errorf(errdefs.ErrNotImplemented, "a container that shares a %s namespace (%s) cannot be checkpointed: CRIU would write that of the others too", n.Type, n.Path)
@@ -89,7 +92,9 @@ func Dump(ctx context.Context, pid int, cgroup string, s *specs.Spec, a Args) er
 		on   bool
 		flag string
 	}{
-		{a.LeaveRunning && !a.PreDump, "--leave-running"}, {a.TCPSkipInFlight, "--skip-in-flight"}, {a.LinkRemap, "--link-remap"},
+		{a.LeaveRunning && !a.PreDump, "--leave-running"},
+		{a.TCPSkipInFlight, "--skip-in-flight"},
+		{a.LinkRemap, "--link-remap"},
 		{a.PreDump || a.ParentPath != "", "--track-mem"},
 	} {
 		if f.on {
@@ -176,8 +181,12 @@ func (a Args) shared() []string {
 		on   bool
 		flag string
 	}{
-		{a.TCPEstablished, "--tcp-established"}, {a.ExtUnixSk, "--ext-unix-sk"}, {a.ShellJob, "--shell-job"},
-		{a.FileLocks, "--file-locks"}, {a.AutoDedup, "--auto-dedup"}, {a.LazyPages, "--lazy-pages"},
+		{a.TCPEstablished, "--tcp-established"},
+		{a.ExtUnixSk, "--ext-unix-sk"},
+		{a.ShellJob, "--shell-job"},
+		{a.FileLocks, "--file-locks"},
+		{a.AutoDedup, "--auto-dedup"},
+		{a.LazyPages, "--lazy-pages"},
 	} {
 		if f.on {
 			args = append(args, f.flag)
