@@ -15,7 +15,7 @@ TOOLBOX = image/toolbox/embed/$(GOARCH)/toolbox.tar
 
 # Where the tests keep what is slow to make again (a Debian root file system).
 BERTH_TEST_CACHE ?= /var/cache/berth-test
-GOTEST = $(GO) test -p 1 -timeout 10m
+GOTEST = $(GO) test -p 2 -timeout 10m
 
 GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 

@@ -273,11 +273,17 @@ func (a *attachment) reconnect(ctx context.Context, api *client.Client) (*client
 		newline = "\r\n"
 	}
 	fmt.Fprint(a.cli.Err, newline+"berth: berthd ended; joining the container again"+newline)
-	if err := a.cli.Reconnect(ctx); err != nil {
-		return nil, nil, nil, fmt.Errorf("berthd ended, and container %s may go on without it: %w", format.ShortID(a.id), err)
-	}
 	var i client.Inspect
-	err := api.Get(ctx, a.path("json"), nil, &i)
+	var err error
+	for try := 0; ; try++ {
+		if err := a.cli.Reconnect(ctx); err != nil {
+			return nil, nil, nil, fmt.Errorf("berthd ended, and container %s may go on without it: %w", format.ShortID(a.id), err)
+		}
+		// A socket takes connections for a moment after its daemon was killed.
+		if err = api.Get(ctx, a.path("json"), nil, &i); !client.IsLost(err) || try == maxReconnects {
+			break
+		}
+	}
 	if errors.Is(err, errdefs.ErrNotFound) {
 		return nil, nil, nil, fmt.Errorf("berthd ended, and container %s was removed before its exit code could be read", format.ShortID(a.id))
 	}

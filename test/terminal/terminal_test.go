@@ -138,7 +138,7 @@ func TestDaemonKilledForGood(t *testing.T) {
 	if err := s.berth.Kill(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	s.wait("ended 1")
+	s.wait("no berthd listens at")
 	s.wait("ended 1")
 	if after := s.modes("after"); after != before {
 		t.Errorf("the terminal's modes were %s and are %s", before, after)
