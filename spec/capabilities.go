@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"berth/internal/linux"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -12,19 +14,6 @@ func defaultCapabilities() []string {
 	return []string{
 		"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
 		"CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
-	}
-}
-
-// allCapabilities are the kernel's, by number (linux/capability.h, Linux 5.9).
-func allCapabilities() []string {
-	return []string{
-		"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
-		"CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
-		"CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT",
-		"CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE",
-		"CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
-		"CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND",
-		"CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 	}
 }
 
@@ -56,7 +45,7 @@ func (b *builder) capabilities() ([]string, error) {
 	}
 	host := b.Host.Capabilities
 	if host == nil {
-		host = allCapabilities()
+		host = linux.Capabilities()
 	}
 	for _, c := range add {
 		if c != "ALL" && !slices.Contains(host, c) {
@@ -69,7 +58,7 @@ func (b *builder) capabilities() ([]string, error) {
 	set := defaultCapabilities()
 	switch {
 	case slices.Contains(add, "ALL"):
-		set = allCapabilities()
+		set = linux.Capabilities()
 	case slices.Contains(drop, "ALL"):
 		set = nil
 	}
@@ -94,7 +83,7 @@ func capabilityNames(option string, names []string) ([]string, error) {
 		if c == "CAP_ALL" {
 			c = "ALL"
 		}
-		if c != "ALL" && !slices.Contains(allCapabilities(), c) {
+		if c != "ALL" && !slices.Contains(linux.Capabilities(), c) {
 			return nil, invalid("%s: unknown capability %q", option, name)
 		}
 		out = append(out, c)
@@ -105,7 +94,7 @@ func capabilityNames(option string, names []string) ([]string, error) {
 // CapabilitiesOf names the capabilities of a set as the kernel prints it.
 func CapabilitiesOf(set uint64) []string {
 	names := []string{}
-	for i, c := range allCapabilities() {
+	for i, c := range linux.Capabilities() {
 		if set&(1<<i) != 0 {
 			names = append(names, c)
 		}

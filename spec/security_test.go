@@ -41,9 +41,9 @@ func TestSecurity16Capabilities(t *testing.T) {
 		{name: "add one that is there", add: []string{"chown", "CAP_CHOWN"}},
 		{name: "drop all, add", add: []string{"KILL"}, drop: []string{"ALL"}, bounding: []string{"CAP_KILL"}},
 		{name: "drop all", drop: []string{"all"}, bounding: []string{}},
-		{name: "add all, drop", add: []string{"ALL"}, drop: []string{"sys_admin"}, bounding: slices.DeleteFunc(allCapabilities(), func(s string) bool { return s == "CAP_SYS_ADMIN" })},
+		{name: "add all, drop", add: []string{"ALL"}, drop: []string{"sys_admin"}, bounding: slices.DeleteFunc(linux.Capabilities(), func(s string) bool { return s == "CAP_SYS_ADMIN" })},
 		{name: "dropped and added", add: []string{"SYS_TIME"}, drop: []string{"SYS_TIME"}},
-		{name: "privileged", privileged: true, bounding: allCapabilities()},
+		{name: "privileged", privileged: true, bounding: linux.Capabilities()},
 		{name: "host lacks some", host: []string{"CAP_KILL", "CAP_CHOWN", "CAP_SYS_ADMIN"}, bounding: []string{"CAP_CHOWN", "CAP_KILL"}},
 		{name: "privileged, host lacks some", privileged: true, host: []string{"CAP_KILL"}, bounding: []string{"CAP_KILL"}},
 	} {

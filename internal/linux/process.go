@@ -121,6 +121,39 @@ func PermittedCaps() (uint64, error) {
 	return uint64(data[1].Permitted)<<32 | uint64(data[0].Permitted), nil
 }
 
+// capabilities are the kernel's by number (capabilities(7), Linux 5.9).
+var capabilities = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
+	"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
+	"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
+	"CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
+	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
+	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+}
+
+// Numbers of capabilities that plans depend on.
+const (
+	CapSysAdmin = 21
+	CapMknod    = 27
+)
+
+// Capabilities are the names of all capabilities, by number.
+func Capabilities() []string { return slices.Clone(capabilities) }
+
+// Capability is the number of a capability; false if there is none of the name.
+func Capability(name string) (int, bool) {
+	i := slices.Index(capabilities, name)
+	return i, i >= 0
+}
+
+// CapabilityName is the name of a capability, its number if it has none here.
+func CapabilityName(n int) string {
+	if n < len(capabilities) {
+		return capabilities[n]
+	}
+	return strconv.Itoa(n)
+}
+
 // LastCap is the highest capability that the kernel knows.
 func LastCap() (int, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")

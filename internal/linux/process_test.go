@@ -33,3 +33,20 @@ func TestParseSignal(t *testing.T) {
 		}
 	}
 }
+
+func TestCapability(t *testing.T) {
+	for name, want := range map[string]int{"CAP_CHOWN": 0, "CAP_SYS_ADMIN": CapSysAdmin, "CAP_MKNOD": CapMknod, "CAP_SETFCAP": 31, "CAP_CHECKPOINT_RESTORE": 40} {
+		if n, ok := Capability(name); n != want || !ok || CapabilityName(n) != name {
+			t.Errorf("%s is %d, %v; %d is %s", name, n, ok, n, CapabilityName(n))
+		}
+	}
+	if n, ok := Capability("chown"); ok {
+		t.Errorf("chown is %d", n)
+	}
+	if CapabilityName(63) != "63" || len(Capabilities()) != 41 {
+		t.Error("capabilities that have no name yet")
+	}
+	if last, err := LastCap(); err != nil || last < 40 {
+		t.Errorf("the kernel has capabilities up to %d, %v", last, err)
+	}
+}

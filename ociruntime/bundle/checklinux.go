@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"berth/ociruntime/plan/number"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -187,12 +189,12 @@ func checkMemoryPolicy(s *specs.Spec) error {
 	if m == nil {
 		return nil
 	}
-	if !slices.Contains(memoryModes[:], m.Mode) {
-		return fmt.Errorf("linux.memoryPolicy.mode %q is unknown: write %s", m.Mode, choices(memoryModes[:]))
+	if !slices.Contains(number.MemoryPolicies(), m.Mode) {
+		return fmt.Errorf("linux.memoryPolicy.mode %q is unknown: write %s", m.Mode, choices(slices.Sorted(slices.Values(number.MemoryPolicies()))))
 	}
 	for _, f := range m.Flags {
-		if !slices.Contains(memoryFlags[:], f) {
-			return fmt.Errorf("linux.memoryPolicy.flags: %q is unknown: write %s", f, choices(memoryFlags[:]))
+		if !slices.Contains(number.MemoryPolicyFlags(), f) {
+			return fmt.Errorf("linux.memoryPolicy.flags: %q is unknown: write %s", f, choices(number.MemoryPolicyFlags()))
 		}
 	}
 	if m.Nodes != "" && !isList(m.Nodes) {

@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 
+	"berth/internal/linux"
+	"berth/ociruntime/plan/number"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -70,8 +73,8 @@ func checkTerminal(p *specs.Process) error {
 func checkRlimits(p *specs.Process) error {
 	for i, l := range p.Rlimits {
 		switch {
-		case !slices.Contains(rlimits[:], l.Type):
-			return fmt.Errorf("process.rlimits[%d].type %q is unknown: write one of %s", i, l.Type, choices(rlimits[:]))
+		case !slices.Contains(number.Rlimits(), l.Type):
+			return fmt.Errorf("process.rlimits[%d].type %q is unknown: write one of %s", i, l.Type, choices(slices.Sorted(slices.Values(number.Rlimits()))))
 		case l.Soft > l.Hard:
 			return fmt.Errorf("process.rlimits[%d] (%s): the soft limit %d is above the hard limit %d", i, l.Type, l.Soft, l.Hard)
 		case slices.ContainsFunc(p.Rlimits[:i], func(o specs.POSIXRlimit) bool { return o.Type == l.Type }):
@@ -112,8 +115,8 @@ func checkScheduler(s *specs.Scheduler) error {
 		return fmt.Errorf("process.scheduler.policy %q is unknown: write one such as SCHED_OTHER or SCHED_FIFO", s.Policy)
 	}
 	for _, f := range s.Flags {
-		if !slices.Contains(schedulerFlags[:], f) {
-			return fmt.Errorf("process.scheduler.flags: %q is unknown: write %s", f, choices(schedulerFlags[:]))
+		if !slices.Contains(number.SchedulerFlags(), f) {
+			return fmt.Errorf("process.scheduler.flags: %q is unknown: write %s", f, choices(number.SchedulerFlags()))
 		}
 	}
 	switch {
@@ -168,7 +171,7 @@ func (c *checker) capabilities(caps *specs.LinuxCapabilities) {
 	unknown := map[string]bool{}
 	for _, set := range []*[]string{&caps.Bounding, &caps.Effective, &caps.Inheritable, &caps.Permitted, &caps.Ambient} {
 		*set = slices.DeleteFunc(*set, func(name string) bool {
-			known := slices.Contains(capabilities[:], name)
+			known := slices.Contains(linux.Capabilities(), name)
 			if !known && !unknown[name] {
 				unknown[name] = true
 				c.warn("process.capabilities: %q is unknown and left out", name)

@@ -2,7 +2,7 @@
 //
 // Level: R.
 // Owns: what of these documents is accepted, and which container ids.
-// May import: internal/jsonscan, internal/fault, errdefs, runtime-spec.
+// May import: ociruntime/plan/number, internal/linux, internal/jsonscan, internal/fault, errdefs, runtime-spec.
 // Must not know: how a container is made.
 //
 // What a document asks for is checked here as far as that needs no look at the

@@ -22,18 +22,6 @@ var properties = []string{
 	"username", "value", "valueTwo", "weight", "weightDevice", "width",
 }
 
-// Capabilities are the names of capabilities(7) by number.
-func Capabilities() []string { return capabilities[:] }
-
-var capabilities = [...]string{
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
-	"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
-	"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
-	"CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
-	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
-	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
-}
-
 // Namespaces are the kinds of namespaces.
 func Namespaces() []specs.LinuxNamespaceType { return namespaces[:] }
 
@@ -79,29 +67,6 @@ func SeccompFlags() []specs.LinuxSeccompFlag { return seccompFlags[:] }
 var seccompFlags = [...]specs.LinuxSeccompFlag{
 	specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, specs.LinuxSeccompFlagWaitKillableRecv,
 	"SECCOMP_FILTER_FLAG_TSYNC", // has no effect on a process with one thread
-}
-
-// MemoryModes are the modes of set_mempolicy(2).
-func MemoryModes() []specs.MemoryPolicyModeType { return memoryModes[:] }
-
-var memoryModes = [...]specs.MemoryPolicyModeType{
-	specs.MpolBind, specs.MpolDefault, specs.MpolInterleave, specs.MpolLocal,
-	specs.MpolPreferred, specs.MpolPreferredMany, specs.MpolWeightedInterleave,
-}
-
-// MemoryFlags are flags of a mode.
-func MemoryFlags() []specs.MemoryPolicyFlagType { return memoryFlags[:] }
-
-var memoryFlags = [...]specs.MemoryPolicyFlagType{specs.MpolFNumaBalancing, specs.MpolFRelativeNodes, specs.MpolFStaticNodes}
-
-var rlimits = [...]string{
-	"RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_LOCKS", "RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE",
-	"RLIMIT_NICE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_RSS", "RLIMIT_RTPRIO", "RLIMIT_RTTIME", "RLIMIT_SIGPENDING", "RLIMIT_STACK",
-}
-
-var schedulerFlags = [...]specs.LinuxSchedulerFlag{
-	specs.SchedFlagResetOnFork, specs.SchedFlagReclaim, specs.SchedFlagDLOverrun, specs.SchedFlagKeepPolicy,
-	specs.SchedFlagKeepParams, specs.SchedFlagUtilClampMin, specs.SchedFlagUtilClampMax,
 }
 
 var propagations = [...]string{

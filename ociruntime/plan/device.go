@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
-	"berth/ociruntime/plan/number"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -46,7 +45,7 @@ func (p *planner) planDevices() {
 	if !shared {
 		all = append(all, defaultDevices...)
 	}
-	bind := p.in.BindDevices || p.in.Available != 0 && p.in.Available&(1<<number.CapMknod) == 0
+	bind := p.in.BindDevices || p.in.Available != 0 && p.in.Available&(1<<linux.CapMknod) == 0
 	seen := map[string]bool{"/dev/ptmx": true} // a link
 	for _, d := range all {
 		d.Path = path.Clean("/" + d.Path)

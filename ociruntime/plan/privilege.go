@@ -7,7 +7,6 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/plan/attribute"
-	"berth/ociruntime/plan/number"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -16,7 +15,7 @@ import (
 func (p *planner) capMask(names []string) uint64 {
 	mask := uint64(0)
 	for _, n := range names {
-		i, ok := number.Capability(n)
+		i, ok := linux.Capability(n)
 		if !ok {
 			p.Refuse("capability %s is unknown", n)
 			continue
@@ -66,7 +65,7 @@ func (p *planner) privileges() {
 	// Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)).
 	loader := uint64(0)
 	if len(p.in.Filter) > 0 && !proc.NoNewPrivileges {
-		loader = 1 << number.CapSysAdmin
+		loader = 1 << linux.CapSysAdmin
 	}
 	attribute.SetCapabilities(p.Calls, effective|loader, permitted|loader, inheritable)
 	// The kernel raises only what is in both other sets (capabilities(7)), and the

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"berth/api/runc/command"
+	"berth/internal/linux"
 	"berth/ociruntime/bundle"
 	"berth/ociruntime/standalone"
 
@@ -154,7 +155,7 @@ func (e *execFlags) change(p *specs.Process, args []string) (err error) {
 // addCapability adds to the sets that runc adds to: ambient ones only where
 // there are inheritable ones, without which the kernel refuses them.
 func addCapability(p *specs.Process, name string) error {
-	if !slices.Contains(bundle.Capabilities(), name) {
+	if !slices.Contains(linux.Capabilities(), name) {
 		return fmt.Errorf("--cap %q is no capability: give one such as CAP_NET_ADMIN", name)
 	}
 	if p.Capabilities == nil {

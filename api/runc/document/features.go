@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"berth/api/runc/command"
+	"berth/internal/linux"
 	"berth/ociruntime/bundle"
 	"berth/ociruntime/plan/mountoption"
 	"berth/ociruntime/plan/number"
@@ -44,7 +45,7 @@ func describe(version, commit string) features.Features {
 		},
 		Linux: &features.Linux{
 			Namespaces:   words(bundle.Namespaces()),
-			Capabilities: bundle.Capabilities(),
+			Capabilities: linux.Capabilities(),
 			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
 			Seccomp: &features.Seccomp{
 				Enabled:        &yes,

@@ -6,7 +6,6 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/plan/call"
-	"berth/ociruntime/plan/number"
 	"berth/ociruntime/program"
 )
 
@@ -18,7 +17,7 @@ func DropBounding(c *call.Calls, keep uint64, last int) {
 		if keep&(1<<i) != 0 {
 			continue
 		}
-		c.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapbsetDrop, "PR_CAPBSET_DROP"), program.Flags(uint64(i), number.CapabilityName(i)))
+		c.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapbsetDrop, "PR_CAPBSET_DROP"), program.Flags(uint64(i), linux.CapabilityName(i)))
 	}
 }
 
@@ -45,7 +44,7 @@ func RaiseAmbient(c *call.Calls, ambient uint64, last int) {
 	for i := range last + 1 {
 		if ambient&(1<<i) != 0 {
 			zero := program.Int(0)
-			c.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapAmbient, "PR_CAP_AMBIENT"), program.Flags(linux.PrCapAmbientRaise, "RAISE"), program.Flags(uint64(i), number.CapabilityName(i)), zero, zero)
+			c.Call("prctl", syscall.SYS_PRCTL, program.Flags(linux.PrCapAmbient, "PR_CAP_AMBIENT"), program.Flags(linux.PrCapAmbientRaise, "RAISE"), program.Flags(uint64(i), linux.CapabilityName(i)), zero, zero)
 		}
 	}
 }

@@ -1,5 +1,5 @@
 // Package number knows the kernel's numbers for the names and lists of the OCI
-// runtime spec: capabilities, limits, scheduling, memory policies, sets of CPUs.
+// runtime spec: limits, scheduling, memory policies, sets of CPUs.
 //
 // Level: R.
 // Owns: these names and what they stand for.
@@ -19,39 +19,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// capabilities are the numbers of capabilities(7) in order.
-var capabilities = []string{
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
-	"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
-	"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
-	"CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
-	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
-	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
-}
-
-// Numbers of capabilities that plans depend on.
-const (
-	CapSysAdmin = 21
-	CapMknod    = 27
-)
-
-// Capability is the number of a capability; false if there is none of the name.
-func Capability(name string) (int, bool) {
-	i := slices.Index(capabilities, name)
-	return i, i >= 0
-}
-
-// CapabilityName is the name of a capability, its number if it has none here.
-func CapabilityName(n int) string {
-	if n < len(capabilities) {
-		return capabilities[n]
-	}
-	return strconv.Itoa(n)
-}
-
-// Capabilities lists the names.
-func Capabilities() []string { return slices.Clone(capabilities) }
-
 // rlimits are the RLIMIT_ numbers of setrlimit(2) in order, the same on amd64
 // and arm64.
 var rlimits = []string{
@@ -61,6 +28,9 @@ var rlimits = []string{
 
 // RlimitNofile is the limit of open files.
 const RlimitNofile = 7
+
+// Rlimits lists the names of limits.
+func Rlimits() []string { return slices.Clone(rlimits) }
 
 // Rlimit is the number of a limit; false if there is none of the name.
 func Rlimit(name string) (int, bool) {
@@ -78,12 +48,8 @@ func Sched(s *specs.Scheduler) ([]byte, error) {
 		return nil, fmt.Errorf("process.scheduler has unknown policy %q", s.Policy)
 	}
 	flags := uint64(0)
-	known := []specs.LinuxSchedulerFlag{ // bit by bit
-		specs.SchedFlagResetOnFork, specs.SchedFlagReclaim, specs.SchedFlagDLOverrun, specs.SchedFlagKeepPolicy,
-		specs.SchedFlagKeepParams, specs.SchedFlagUtilClampMin, specs.SchedFlagUtilClampMax,
-	}
 	for _, f := range s.Flags {
-		bit := slices.Index(known, f)
+		bit := slices.Index(schedulerFlags, f)
 		if bit < 0 {
 			return nil, fmt.Errorf("process.scheduler has unknown flag %q", f)
 		}
@@ -99,6 +65,15 @@ func Sched(s *specs.Scheduler) ([]byte, error) {
 	}
 	return attr, nil
 }
+
+// schedulerFlags are bit by bit.
+var schedulerFlags = []specs.LinuxSchedulerFlag{
+	specs.SchedFlagResetOnFork, specs.SchedFlagReclaim, specs.SchedFlagDLOverrun, specs.SchedFlagKeepPolicy,
+	specs.SchedFlagKeepParams, specs.SchedFlagUtilClampMin, specs.SchedFlagUtilClampMax,
+}
+
+// SchedulerFlags lists the flags of process.scheduler.
+func SchedulerFlags() []specs.LinuxSchedulerFlag { return slices.Clone(schedulerFlags) }
 
 // IOPriority is what ioprio_set(2) takes.
 func IOPriority(p *specs.LinuxIOPriority) (uint64, error) {

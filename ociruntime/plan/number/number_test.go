@@ -7,27 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"berth/internal/linux"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-func TestCapability(t *testing.T) {
-	for name, want := range map[string]int{"CAP_CHOWN": 0, "CAP_SYS_ADMIN": CapSysAdmin, "CAP_MKNOD": CapMknod, "CAP_SETFCAP": 31, "CAP_CHECKPOINT_RESTORE": 40} {
-		if n, ok := Capability(name); n != want || !ok || CapabilityName(n) != name {
-			t.Errorf("%s is %d, %v; %d is %s", name, n, ok, n, CapabilityName(n))
-		}
-	}
-	if n, ok := Capability("chown"); ok {
-		t.Errorf("chown is %d", n)
-	}
-	if CapabilityName(63) != "63" || len(Capabilities()) != 41 {
-		t.Error("capabilities that have no name yet")
-	}
-	if last, err := linux.LastCap(); err != nil || last < 40 {
-		t.Errorf("the kernel has capabilities up to %d, %v", last, err)
-	}
-}
 
 func TestRlimit(t *testing.T) {
 	for name, want := range map[string]int{"RLIMIT_CPU": 0, "RLIMIT_NOFILE": RlimitNofile, "RLIMIT_MEMLOCK": 8, "RLIMIT_RTTIME": 15} {
