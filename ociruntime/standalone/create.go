@@ -138,15 +138,22 @@ func (r *Runtime) input(id string, s *specs.Spec, a ProcessArgs, f *filter) (in 
 }
 
 // intend writes down what will be made, before it is.
-func (m *making) intend(context.Context) (err error) {
+func (m *making) intend(ctx context.Context) (err error) {
 	m.dir, err = m.runtime.store.Create(state.Record{
 		ID: m.args.ID, Bundle: m.args.Bundle, Created: time.Now().UTC(), Owner: os.Getuid(),
-		Cgroup: m.cgroup.Record(), Whole: m.spec.Hooks != nil || m.spec.Linux != nil && m.spec.Linux.IntelRdt != nil, Later: m.prog.Later(),
+		Cgroup: m.cgroup.Record(), Command: m.spec.Process.Args[0],
+		Whole: m.spec.Hooks != nil || m.spec.Linux != nil && m.spec.Linux.IntelRdt != nil, Later: m.prog.Later(),
 	}, m.config, m.in.Handover.Wait)
 	if err != nil {
 		return err
 	}
-	m.undo.Add(func() error { return errors.Join(m.dir.Remove(), m.dir.Close()) })
+	m.undo.Add(func() error {
+		err := errors.Join(m.dir.Remove(), m.dir.Close())
+		if m.pid != 0 { // hooks may have run (runtime.md, "Lifecycle", 3 to 5 and 13)
+			m.runtime.stoppedHooks(context.WithoutCancel(ctx), state.Record{ID: m.args.ID, Bundle: m.args.Bundle}, m.spec)
+		}
+		return err
+	})
 	return nil
 }
 
@@ -241,8 +248,9 @@ func (m *making) launch(ctx context.Context) (err error) {
 		})
 	})
 	if err != nil {
-		return explain(err, m.spec.Process)
+		return explain(err, m.spec.Process.Args[0])
 	}
+	m.undo.Add(func() error { return reap(m.pid) }) // there may be no cgroup to kill it by
 	return m.cgroup.Entered()
 }
 

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"berth/internal/fault"
-	"berth/internal/linux"
 	"berth/ociruntime/cgroups"
 	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
@@ -39,9 +37,7 @@ func (r *Runtime) Exec(ctx context.Context, id string, a ExecArgs) (code int, er
 		return 0, err
 	}
 	if err := a.publish(pid, "setns"); err != nil {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // our child, which nobody has reaped
-		_, werr := linux.WaitChild(pid)
-		return 0, errors.Join(err, werr)
+		return 0, errors.Join(err, reap(pid))
 	}
 	if a.Detach {
 		return 0, nil
@@ -123,7 +119,7 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 		})
 	})
 	if err != nil {
-		return 0, fmt.Errorf("exec in container %s: %w", rec.ID, explain(err, a.Process))
+		return 0, fmt.Errorf("exec in container %s: %w", rec.ID, explain(err, a.Process.Args[0]))
 	}
 	return pid, nil
 }

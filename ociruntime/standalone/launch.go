@@ -16,7 +16,6 @@ import (
 	"berth/ociruntime/seccomp"
 
 	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // inherited are the files that a builder starts with, and their other ends.
@@ -132,8 +131,7 @@ func launch(ctx context.Context, prog *program.Program, files *inherited, begun 
 	}
 	defer func() {
 		if err != nil {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // our child, which nobody has reaped
-			_, _ = linux.WaitChild(pid)            // so that its cgroup is empty
+			err = errors.Join(err, reap(pid)) // so that its cgroup is empty
 		}
 	}()
 	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(pid, syscall.SIGKILL) }) // as above
@@ -157,13 +155,19 @@ func launch(ctx context.Context, prog *program.Program, files *inherited, begun 
 	return pid, err
 }
 
-// explain words a failed execve as runc does: engines read it.
-func explain(err error, p *specs.Process) error {
+// reap ends a child of ours that nobody has reaped.
+func reap(pid int) error {
+	_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+	_, err := linux.WaitChild(pid)
+	return err
+}
+
+// explain words a failed execve of a command as runc does: engines read it.
+func explain(err error, name string) error {
 	var f *program.Failure
 	if !errors.As(err, &f) || !f.Step.Exec {
 		return err
 	}
-	name := p.Args[0]
 	switch {
 	case errors.Is(f.Errno, syscall.ENOENT) && !strings.Contains(name, "/"):
 		return fmt.Errorf("exec: %q: executable file not found in $PATH: %w", name, f.Errno)

@@ -19,7 +19,7 @@ func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
 		return 0, err
 	}
 	defer m.files.close()
-	rec := state.Record{ID: a.ID, Bundle: m.args.Bundle, Later: m.prog.Later()}
+	rec := state.Record{ID: a.ID, Bundle: m.args.Bundle, Command: m.spec.Process.Args[0], Later: m.prog.Later()}
 	if m.in.Handover.Wait {
 		err = run(ctx, m.dir, rec, m.spec, m.pid)
 	} else {
@@ -35,7 +35,10 @@ func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
 	if a.Keep {
 		return code, err
 	}
-	return code, errors.Join(err, r.deleteEnded(context.WithoutCancel(ctx), m))
+	if err != nil { // how far it came is not known
+		return code, errors.Join(err, r.Delete(context.WithoutCancel(ctx), a.ID, true))
+	}
+	return code, r.deleteEnded(context.WithoutCancel(ctx), m)
 }
 
 // attend forwards signals and the terminal until a child of ours ends.
@@ -47,7 +50,7 @@ func attend(ctx context.Context, pid int, files *inherited) (code int, err error
 	var term *console.Terminal
 	if files.terminal != nil {
 		if term, err = console.Attach(files.terminal); err != nil {
-			return 0, err
+			return 0, errors.Join(err, reap(pid))
 		}
 		defer func() { err = errors.Join(err, term.Close()) }()
 	}

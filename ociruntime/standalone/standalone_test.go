@@ -305,6 +305,32 @@ func TestCreateWithoutCommand(t *testing.T) {
 	c.wantNothingLeft()
 }
 
+// What fails when all but the last thing is made is undone: here the pid file.
+func TestPidFileCannotBeWritten(t *testing.T) {
+	c := newContainer(t, "sleep", "1000")
+	c.capture()
+	children := func() string { // those that other tests have left to be reaped among them
+		pids, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(os.Getpid()) + "/children")
+		c.must(err)
+		return string(pids)
+	}
+	before := children()
+	for name, do := range map[string]func(CreateArgs) error{
+		"create": func(a CreateArgs) error { return c.runtime.Create(t.Context(), a) },
+		"run":    func(a CreateArgs) error { a.Detach = true; _, err := c.runtime.Run(t.Context(), a); return err },
+	} {
+		a := c.write()
+		a.PidFile = c.dir + "/missing/pid"
+		if err := do(a); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "write the pid file") {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.wantNothingLeft()
+		if after := children(); after != before {
+			t.Errorf("%s: children were %s, and are %s", name, before, after)
+		}
+	}
+}
+
 // What fails after the start is reported by it: here the command is gone meanwhile.
 func TestStartFails(t *testing.T) {
 	c := newContainer(t, "/bin/echo")
@@ -386,12 +412,18 @@ func TestHookFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newContainer(t, "true")
-			c.spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{tc.hook}}
+			c.spec.Hooks = &specs.Hooks{
+				CreateRuntime: []specs.Hook{tc.hook},
+				Poststop:      []specs.Hook{{Path: "/bin/busybox", Args: []string{"touch", c.dir + "/stopped"}}},
+			}
 			err := c.runtime.Create(t.Context(), c.write())
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("create: %v; want %q", err, tc.want)
 			}
 			c.wantNothingLeft()
+			if _, err := os.Stat(c.dir + "/stopped"); err != nil {
+				t.Errorf("the poststop hook did not run: %v", err)
+			}
 		})
 	}
 }

@@ -51,14 +51,7 @@ func run(ctx context.Context, d *state.Dir, rec state.Record, spec *specs.Spec, 
 	if err != nil {
 		return fmt.Errorf("start container %s: %w", rec.ID, err)
 	}
-	err = program.LaterVerdict(verdict, rec.Later)
-	if err != nil && spec.Process == nil { // it names the command
-		if spec, lerr := load(d, rec, notRead); lerr == nil {
-			err = explain(err, spec.Process)
-		}
-	} else {
-		err = explain(err, spec.Process)
-	}
+	err = explain(program.LaterVerdict(verdict, rec.Later), rec.Command)
 	if err = errors.Join(err, verdict.Close()); err != nil {
 		// Its last act was to say why. Who called looks at it next: containerd
 		// deletes only a task that it has seen end.

@@ -20,6 +20,8 @@ type Record struct {
 	Owner int
 	// Cgroup says where the cgroup is, and who made it; empty if there is none.
 	Cgroup cgroups.Record
+	// Command is what the init executes, for errors about it.
+	Command string
 	// Whole: a start or an end needs the config, which names hooks or more.
 	Whole bool
 	// Later are the steps of the init after its wait for start.
@@ -43,6 +45,8 @@ func (r Record) encode() []byte {
 	w.Int(int64(r.Owner))
 	w.Name("cgroup")
 	encodeCgroup(&w, r.Cgroup)
+	w.Name("command")
+	w.Text(r.Command)
 	w.Name("whole")
 	w.Bool(r.Whole)
 	w.Name("later")
@@ -123,6 +127,8 @@ func decodeRecord(data []byte) (r Record, err error) {
 			jsonscan.Int(s, &r.Owner)
 		case "cgroup":
 			decodeCgroup(s, &r.Cgroup)
+		case "command":
+			jsonscan.String(s, &r.Command)
 		case "whole":
 			jsonscan.Bool(s, &r.Whole)
 		case "later":

@@ -15,7 +15,7 @@
 //
 // Level: R.
 // Owns: ROOT.
-// May import: ociruntime/plan, ociruntime/program, ociruntime/cgroups, internal/linux, internal/fault, errdefs.
+// May import: ociruntime/bundle, ociruntime/plan, ociruntime/program, ociruntime/cgroups, internal/linux, internal/fault, errdefs.
 // Must not know: how a container is made.
 package state
 
@@ -30,6 +30,7 @@ import (
 	"syscall"
 
 	"berth/internal/fault"
+	"berth/ociruntime/bundle"
 
 	"github.com/containerd/errdefs"
 )
@@ -71,6 +72,9 @@ func (d *Dir) Close() error { return d.file.Close() }
 // Create makes the directory of a container, locked. With wait it has the FIFOs
 // of a container that waits for its start. An id that is taken is errdefs.ErrAlreadyExists.
 func (s Store) Create(r Record, config []byte, wait bool) (_ *Dir, err error) {
+	if err := bundle.CheckID(r.ID); err != nil {
+		return nil, err
+	}
 	final, fresh := filepath.Join(s.Root, r.ID), filepath.Join(s.Root, newPrefix+r.ID)
 	if err := s.Free(r.ID); err != nil {
 		return nil, err
@@ -115,6 +119,9 @@ func (s Store) Create(r Record, config []byte, wait bool) (_ *Dir, err error) {
 // Free says whether an id may be given to a new container: it is
 // errdefs.ErrAlreadyExists if one has it. That may change until Create.
 func (s Store) Free(id string) error {
+	if err := bundle.CheckID(id); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(filepath.Join(s.Root, id)); err == nil {
 		return taken(id)
 	}
@@ -162,6 +169,9 @@ func (s Store) claim(path string) (*Dir, error) {
 
 // Open finds the directory of a container: errdefs.ErrNotFound if there is none.
 func (s Store) Open(id string) (*Dir, error) {
+	if err := bundle.CheckID(id); err != nil {
+		return nil, err
+	}
 	d, err := openDir(filepath.Join(s.Root, id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, missing(id)
@@ -174,6 +184,9 @@ func (s Store) Open(id string) (*Dir, error) {
 
 // Sweep removes what a killed command has left of a container that never got its name.
 func (s Store) Sweep(id string) error {
+	if err := bundle.CheckID(id); err != nil {
+		return err
+	}
 	d, err := openDir(filepath.Join(s.Root, newPrefix+id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
