@@ -47,6 +47,11 @@ func newAgent(c *container) *agent {
 	c.Cleanup(func() {
 		// It attends to a process until that ends.
 		c.must(c.runtime.Delete(context.Background(), c.id, true))
+		// Its processes are this one's children. Before Linux 6.11 the listener is
+		// told of an end only when it is reaped.
+		for pid := 1; pid > 0; {
+			pid, _ = syscall.Wait4(-1, nil, syscall.WNOHANG, nil) // until there is none
+		}
 		if err := errors.Join(l.Close(), <-a.done); err != nil {
 			c.Errorf("the agent: %v", err)
 		}
@@ -110,8 +115,10 @@ func answer(listener int) (done bool, err error) {
 		fd              int32
 		events, revents int16
 	}{int32(listener), 1, 0}
-	if _, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, 0, 0, 0, 0); errno != 0 {
-		return errno != syscall.EINTR, fmt.Errorf("poll: %w", errno)
+	if _, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, 0, 0, 0, 0); errno == syscall.EINTR {
+		return false, nil
+	} else if errno != 0 {
+		return true, fmt.Errorf("poll: %w", errno)
 	}
 	if poll.revents&1 == 0 { // POLLHUP: the last process with the filter has ended
 		return true, nil
