@@ -1,15 +1,12 @@
-// Command bundle runs one OCI bundle with berth's runtime, as crun run does: the
-// comparison's way to time the runtime without a daemon.
+// Command bundle runs one OCI bundle with berth's runtime many times in one
+// process, with keepers: what a start costs berthd, without images and the API.
 //
 // Level: L5.
 // Owns: its command line.
 // May import: ociruntime/lifecycle.
 // Must not know: images, the engine, the API.
 //
-//	bundle RUNDIR BUNDLE ID [TIMES]
-//
-// TIMES runs it as often, one after the other, in this one process: what a
-// daemon pays.
+//	bundle RUNDIR BUNDLE ID TIMES
 package main
 
 import (
@@ -29,13 +26,13 @@ import (
 )
 
 func main() {
-	times := 1
+	times := 0
 	var err error
 	if len(os.Args) == 5 {
 		times, err = strconv.Atoi(os.Args[4])
 	}
-	if len(os.Args) < 4 || len(os.Args) > 5 || err != nil {
-		fmt.Fprintln(os.Stderr, "usage: bundle RUNDIR BUNDLE ID [TIMES]")
+	if len(os.Args) != 5 || err != nil {
+		fmt.Fprintln(os.Stderr, "usage: bundle RUNDIR BUNDLE ID TIMES")
 		os.Exit(2)
 	}
 	code := 0

@@ -115,8 +115,8 @@ func (b *bench) bundle(ctx context.Context) error {
 }
 
 func (b *bench) runtimes(ours, dir string, view *peer.View) (rows []*table.Row, missing []error) {
-	rows = []*table.Row{{Name: "berth's runtime", Ours: true, Command: func(i int) *exec.Cmd {
-		return exec.Command(ours, filepath.Join(b.runDir, "ours"), dir, "bench-berth-"+strconv.Itoa(i))
+	rows = []*table.Row{{Name: "berth-oci", Ours: true, Command: func(i int) *exec.Cmd {
+		return exec.Command(filepath.Join(b.bin, "berth-oci"), "--root", filepath.Join(b.runDir, "oci"), "run", "--bundle", dir, "bench-oci-"+strconv.Itoa(i))
 	}}}
 	const times = 10
 	rows = append(rows, &table.Row{Name: "berth's runtime in a process that runs, as in berthd", Times: times, Command: func(i int) *exec.Cmd {
