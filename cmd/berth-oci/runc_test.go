@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"berth/internal/testutil"
+
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -43,9 +45,10 @@ func keys(t *testing.T, doc string) []string {
 // The same commands, given to berth-oci and to runc, end with the same codes,
 // and their documents have the same properties.
 func TestLikeRunc(t *testing.T) {
+	testutil.RequireRoot(t)
 	runc, err := exec.LookPath("runc")
 	if err != nil {
-		t.Skip("there is no runc: docker.io, which make test installs, brings it")
+		t.Fatal("there is no runc: docker.io, which make test installs, brings it")
 	}
 	memory := int64(64 << 20)
 	change := func(s *specs.Spec) { s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &memory} }

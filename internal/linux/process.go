@@ -39,12 +39,15 @@ func PidfdSignal(pidfd *os.File, sig syscall.Signal) error {
 
 // PidfdGetfd copies an open file out of another process (pidfd_getfd(2), Linux
 // 5.6). wait says that it will be read or written: it is made non-blocking, so
-// that this waits in the runtime's poller.
+// that this waits in the runtime's poller. os.ErrProcessDone if the process has ended.
 func PidfdGetfd(pidfd *os.File, target int, name string, wait bool) (*os.File, error) {
 	var fd int
 	var err error
 	if cerr := control(pidfd, func(p int) { fd, err = unix.PidfdGetfd(p, target, 0) }); cerr != nil {
 		return nil, cerr
+	}
+	if errors.Is(err, unix.ESRCH) {
+		return nil, os.ErrProcessDone
 	}
 	if err != nil {
 		return nil, os.NewSyscallError("pidfd_getfd", err)

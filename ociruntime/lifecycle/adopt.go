@@ -43,13 +43,16 @@ func adopt(id, runDir string, terminal bool) (*Process, error) {
 	if err := readRecord(runDir, keeperFile, &rec); err != nil {
 		return nil, err
 	}
-	p := &Process{runDir: runDir}
+	gone := func() (*Process, error) {
+		p := &Process{runDir: runDir}
+		return p, p.ended()
+	}
 	keeper, err := linux.PidfdOpen(rec.Keeper)
 	if err == nil && !isKeeper(rec.Keeper, id) {
 		err = errors.Join(os.ErrProcessDone, keeper.Close())
 	}
 	if errors.Is(err, os.ErrProcessDone) {
-		return p, p.ended()
+		return gone()
 	}
 	if err != nil {
 		return nil, err
@@ -57,7 +60,12 @@ func adopt(id, runDir string, terminal bool) (*Process, error) {
 	if err := keeper.Close(); err != nil {
 		return nil, err
 	}
-	return p, p.takeOver(rec.Keeper, terminal)
+	p := &Process{runDir: runDir}
+	err = p.takeOver(rec.Keeper, terminal)
+	if errors.Is(err, os.ErrProcessDone) { // it was killed a moment ago
+		return gone()
+	}
+	return p, err
 }
 
 // ended is a process whose keeper is gone.
