@@ -44,6 +44,9 @@ func (c *children) handler(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 		if errors.Is(err, syscall.ENOEXEC) {
 			return next(ctx, args)
 		}
+		if ctx.Err() != nil && err != nil { // interrupted just before
+			return interp.ExitStatus(128 + int(syscall.SIGINT))
+		}
 		if err != nil {
 			fmt.Fprintf(h.Stderr, "sh: %v\n", err)
 			return interp.ExitStatus(126)

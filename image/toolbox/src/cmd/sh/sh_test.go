@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -9,6 +10,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"mvdan.cc/sh/v3/interp"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // TestMain makes the test binary the shell when it is called as one.
@@ -135,5 +139,31 @@ func TestComplete(t *testing.T) {
 	}
 	if _, _, ok := complete("a", 1, 'b'); ok {
 		t.Error("a letter completes")
+	}
+}
+
+// An interrupt that comes just before a command is executed ends the shell as
+// any other does, without a word.
+func TestInterruptedBeforeExec(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	interrupt := func(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+		return func(ctx context.Context, args []string) error {
+			cancel()
+			return next(ctx, args)
+		}
+	}
+	var out bytes.Buffer
+	r, err := interp.New(interp.StdIO(nil, &out, &out), interp.ExecHandlers(interrupt, newChildren().handler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := syntax.NewParser().Parse(strings.NewReader("/bin/true"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.Run(ctx, prog)
+	var status interp.ExitStatus
+	if !(errors.As(err, &status) && status == 130) && !errors.Is(err, context.Canceled) || out.Len() != 0 {
+		t.Errorf("ended with %v, output %q; want status 130 and no output", err, out.String())
 	}
 }
