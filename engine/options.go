@@ -7,6 +7,7 @@ import (
 	"berth/engine/images"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 )
 
 // CreateRequest asks for a container.
@@ -14,6 +15,9 @@ type CreateRequest struct {
 	Name, Platform string
 	Config         *container.Config
 	HostConfig     *container.HostConfig
+	// Networks are the networks to join, by name or id, with what is asked for
+	// there; HostConfig.NetworkMode names the first.
+	Networks map[string]*network.EndpointSettings
 }
 
 // StopOptions say how a container is asked to end.

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/system"
 )
 
@@ -21,6 +22,7 @@ type Backend interface {
 	Reports
 	Execs
 	Images
+	Networks
 	System
 }
 
@@ -81,6 +83,17 @@ type Images interface {
 	ImageTag(ctx context.Context, source, target string) error
 	ImageRemove(ctx context.Context, ref string, force bool) ([]image.DeleteResponse, error)
 	ImagePrune(ctx context.Context, f engine.Filters) (image.PruneReport, error)
+}
+
+// Networks manage networks.
+type Networks interface {
+	NetworkCreate(ctx context.Context, r network.CreateRequest) (network.CreateResponse, error)
+	NetworkList(ctx context.Context, f engine.Filters) ([]network.Inspect, error)
+	NetworkInspect(ctx context.Context, ref string) (network.Inspect, error)
+	NetworkRemove(ctx context.Context, ref string) error
+	NetworkConnect(ctx context.Context, ref string, r network.ConnectRequest) error
+	NetworkDisconnect(ctx context.Context, ref string, r network.DisconnectRequest) error
+	NetworkPrune(ctx context.Context, f engine.Filters) (network.PruneReport, error)
 }
 
 // System tells about the daemon.
