@@ -163,6 +163,16 @@ const (
 	MpolFNumaBalancing  = unix.MPOL_F_NUMA_BALANCING
 	IflaNetNsFd         = unix.IFLA_NET_NS_FD
 	IflaNewIfindex      = unix.IFLA_NEW_IFINDEX
+	IflaLinkinfo        = unix.IFLA_LINKINFO
+	IflaInfoKind        = unix.IFLA_INFO_KIND
+	IflaInfoData        = unix.IFLA_INFO_DATA
+	IflaProtinfo        = unix.IFLA_PROTINFO
+	IflaBrportIsolated  = unix.IFLA_BRPORT_ISOLATED
+	RtmSetlink          = unix.RTM_SETLINK
+	NlaFNested          = unix.NLA_F_NESTED
+	IfaFNodad           = unix.IFA_F_NODAD
+	// VethInfoPeer is linux/veth.h's VETH_INFO_PEER.
+	VethInfoPeer = 1
 	// PerLinux32 is personality(2)'s PER_LINUX32.
 	PerLinux32 = 0x0008
 	// IoprioWhoProcess is ioprio_set(2)'s IOPRIO_WHO_PROCESS.

@@ -13,6 +13,7 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/cgroups"
+	"berth/ociruntime/plan/netdevice"
 	"berth/ociruntime/seccomp"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -56,6 +57,8 @@ type Args struct {
 	// OpenStdin asks for a pipe to the process's standard input; without it
 	// that is /dev/null. Ignored with a terminal.
 	OpenStdin bool
+	// Pairs join the container's network namespace to bridges.
+	Pairs []netdevice.Pair
 	// ConsoleWidth and ConsoleHeight are the terminal's first size in cells; 0 leaves it.
 	ConsoleWidth, ConsoleHeight uint16
 }

@@ -83,7 +83,7 @@ func (r *Runtime) Explain(a Args) (string, error) {
 func (r *Runtime) input(a Args) (plan.Input, error) {
 	in := plan.Input{
 		Spec: a.Spec, Rootfs: a.Rootfs, Width: a.ConsoleWidth, Height: a.ConsoleHeight,
-		LastCap: r.lastCap, AttachedLayers: !r.detachedLayers, Keyring: "_ses." + a.ID,
+		Pairs: a.Pairs, LastCap: r.lastCap, AttachedLayers: !r.detachedLayers, Keyring: "_ses." + a.ID,
 	}
 	if a.Spec.Process == nil || a.Spec.Linux == nil {
 		return in, fmt.Errorf("the spec of container %s has no process or no linux section", a.ID)

@@ -58,13 +58,20 @@ func (p *planner) init() {
 		p.hostBinds()
 	}
 	proc := p.find("/proc")
-	if proc != nil && proc.kind == newMount {
-		p.sysctls(proc) // before anything covers a part of it
+	ownProc := proc != nil && proc.kind == newMount
+	early := ownProc && len(p.in.Pairs) == 0 // those may be about a device that is still to come
+	if early {
+		p.sysctls(proc)
 	}
 	p.Do("wait for root")
 	p.await(p.root)
-	if proc == nil || proc.kind != newMount {
+	if !early {
 		p.sysctls(proc)
+	}
+	if len(p.in.Pairs) > 0 {
+		p.Group("namespace")
+		netdevice.Configure(p.Calls, p.in.Pairs)
+		p.Group("mount")
 	}
 	p.labels = attribute.OpenLabels(p.Calls, s.Process) // while the host's /proc is in view
 	p.attachRoot()

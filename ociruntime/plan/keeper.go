@@ -164,6 +164,7 @@ func (p *planner) keep() {
 		p.Group("keeper")
 		p.Do("let init go on: ids")
 		p.signal(p.ids)
+		p.makePairs()
 		p.hostRoot()
 		p.awaitMade(p.ownDev, gone)
 		p.fillDev()

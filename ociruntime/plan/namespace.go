@@ -84,6 +84,20 @@ func (p *planner) moveDevices(namespace program.Arg) {
 	})
 }
 
+// makePairs joins the init's network namespace to bridges, while the init makes
+// its mounts; it waits for the root before it uses them.
+func (p *planner) makePairs() {
+	if len(p.in.Pairs) == 0 {
+		return
+	}
+	p.Group("namespace")
+	namespace := p.openProcOfInit("ns/net", syscall.O_RDONLY)
+	netdevice.Make(p.Calls, p.in.Pairs, func(to program.Slot) {
+		p.Call("dup", syscall.SYS_DUP, namespace.Value()).To(to)
+	})
+	p.Call("close", syscall.SYS_CLOSE, namespace.Value())
+}
+
 // newTime makes a time namespace with its offsets (time_namespaces(7)): they
 // can be set only while no process is in it, and the keeper's children are born in it.
 func (p *planner) newTime() {

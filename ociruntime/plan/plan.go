@@ -137,6 +137,8 @@ type Input struct {
 	KeepPrivileges bool
 	// NetDevices are moved into the container's network namespace.
 	NetDevices []netdevice.Device
+	// Pairs join the container's new network namespace to bridges of the host.
+	Pairs []netdevice.Pair
 	// Keyring is the name of the session keyring, new for a container, joined by an
 	// exec; empty leaves the caller's.
 	Keyring string
@@ -198,6 +200,9 @@ func Build(in Input) (*program.Program, error) {
 	p, err := newPlanner(in)
 	if err != nil {
 		return nil, err
+	}
+	if len(in.Pairs) > 0 && (in.Rootless || !p.hasNew(specs.NetworkNamespace)) {
+		p.Refuse("a network needs a new network namespace, and root's privileges to make devices")
 	}
 	if len(in.NetDevices) > 0 && (in.Rootless || !p.has(specs.NetworkNamespace)) {
 		p.Refuse("linux.netDevices needs a network namespace, and root's privileges to move a device there")

@@ -1,9 +1,9 @@
-// Package netdevice makes the steps that move network devices of the host into a
-// container's network namespace: prepared messages for the kernel's routing
-// socket (rtnetlink(7)).
+// Package netdevice makes the steps that give a container network devices, ones of
+// the host or new pairs: prepared messages for the kernel's routing socket
+// (rtnetlink(7)).
 //
 //	from the host's namespace    the device, its new name and number
-//	in the container's           its addresses, which a move loses; up
+//	in the container's           its addresses, which a move loses; up; routes
 //
 // Level: R.
 // Owns: these messages.
@@ -34,8 +34,8 @@ type Device struct {
 // Address is an address of a device: the head of an ifaddrmsg and the
 // attributes that say where it is.
 type Address struct {
-	Family, PrefixLen uint8
-	Attributes        []Attribute
+	Family, PrefixLen, Flags uint8
+	Attributes               []Attribute
 }
 
 // Attribute is an attribute of a message, such as IFA_LOCAL.
@@ -57,8 +57,7 @@ func Move(c *call.Calls, devices []Device, open func(to program.Slot)) {
 		m = append(m, encode(Attribute{linux.IflaNewIfindex, le32(firstIndex + d.Index)})...)
 		file := len(m) + 4 // of the namespace; its number comes when the step runs
 		m = append(m, encode(Attribute{linux.IflaNetNsFd, le32(0)})...)
-		binary.LittleEndian.PutUint32(m, uint32(len(m)))
-		buf := c.Buffer("move", append(m, 0, 0, 0, 0)) // the number is stored as a word
+		buf := c.Buffer("move", append(whole(m), 0, 0, 0, 0)) // the number is stored as a word
 		open(buf.Slot(file))
 		send(c, buf, len(m))
 		c.Call("close", syscall.SYS_CLOSE, buf.Slot(file).Value())
@@ -71,13 +70,12 @@ func SetUp(c *call.Calls, devices []Device) {
 	for _, d := range devices {
 		c.Do("set network device %s up", d.NewName)
 		for _, a := range d.Addresses {
-			head := append([]byte{a.Family, a.PrefixLen, 0, 0}, le32(firstIndex+d.Index)...) // struct ifaddrmsg
+			head := append([]byte{a.Family, a.PrefixLen, a.Flags, 0}, le32(firstIndex+d.Index)...) // struct ifaddrmsg
 			m := message(syscall.RTM_NEWADDR, head)
 			for _, attr := range a.Attributes {
 				m = append(m, encode(attr)...)
 			}
-			binary.LittleEndian.PutUint32(m, uint32(len(m)))
-			send(c, c.Buffer("address", m), len(m))
+			send(c, c.Buffer("address", whole(m)), len(m))
 		}
 		m := message(syscall.RTM_NEWLINK, linkHead(firstIndex+d.Index, syscall.IFF_UP, syscall.IFF_UP))
 		send(c, c.Buffer("up", m), len(m))
