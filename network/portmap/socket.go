@@ -1,0 +1,126 @@
+package portmap
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/moby/moby/api/types/network"
+)
+
+// bind makes the socket that holds a port. It is not reusable, so that nobody
+// else can bind the port either.
+func bind(proto network.IPProtocol, at netip.AddrPort) (_ *os.File, port uint16, err error) {
+	domain, typ, number := syscall.AF_INET, syscall.SOCK_STREAM, 0
+	if at.Addr().Is6() {
+		domain = syscall.AF_INET6
+	}
+	switch proto {
+	case network.UDP:
+		typ = syscall.SOCK_DGRAM
+	case network.SCTP:
+		number = syscall.IPPROTO_SCTP
+	}
+	fd, err := syscall.Socket(domain, typ|syscall.SOCK_CLOEXEC, number)
+	if errors.Is(err, syscall.EPROTONOSUPPORT) && proto == network.SCTP && at.Port() != 0 {
+		return nil, at.Port(), nil // no program of this host can have it either
+	}
+	if err != nil {
+		return nil, 0, os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(fd), "port "+at.String())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	var sa syscall.Sockaddr = &syscall.SockaddrInet4{Port: int(at.Port()), Addr: as4(at.Addr())}
+	if domain == syscall.AF_INET6 {
+		if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_IPV6, syscall.IPV6_V6ONLY, 1); err != nil {
+			return nil, 0, os.NewSyscallError("setsockopt", err)
+		}
+		sa = &syscall.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}
+	}
+	if err := syscall.Bind(fd, sa); err != nil {
+		return nil, 0, os.NewSyscallError("bind", err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		return nil, 0, os.NewSyscallError("getsockname", err)
+	}
+	switch name := name.(type) {
+	case *syscall.SockaddrInet4:
+		port = uint16(name.Port)
+	case *syscall.SockaddrInet6:
+		port = uint16(name.Port)
+	}
+	return f, port, nil
+}
+
+func as4(a netip.Addr) (b [4]byte) {
+	if a.Is4() {
+		b = a.As4()
+	}
+	return b
+}
+
+// byWhom says " by NAME (process N)" if a process that has the port is found. It
+// is only for an error's text: what cannot be read is left out.
+func byWhom(proto network.IPProtocol, port uint16) string {
+	for _, name := range []string{string(proto), string(proto) + "6"} {
+		inode := inodeOf("/proc/net/"+name, port)
+		if inode == "" {
+			continue
+		}
+		if pid := processWith("socket:[" + inode + "]"); pid != "" {
+			comm, _ := os.ReadFile("/proc/" + pid + "/comm") // it may just have ended
+			return fmt.Sprintf(" by %s (process %s)", strings.TrimSpace(string(comm)), pid)
+		}
+	}
+	return ""
+}
+
+// inodeOf finds the socket that is bound to a port in a table of proc_pid_net(5).
+func inodeOf(table string, port uint16) string {
+	f, err := os.Open(table)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	want := fmt.Sprintf("%04X", port)
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 {
+			continue
+		}
+		_, local, _ := strings.Cut(fields[1], ":")
+		_, remote, _ := strings.Cut(fields[2], ":")
+		if local == want && remote == "0000" { // not the connections of a server
+			return fields[9]
+		}
+	}
+	return ""
+}
+
+// processWith finds a process that has a file open.
+func processWith(target string) string {
+	fds, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return ""
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && to == target {
+			pid := strings.Split(fd, "/")[2]
+			if _, err := strconv.Atoi(pid); err == nil {
+				return pid
+			}
+		}
+	}
+	return ""
+}
