@@ -372,8 +372,14 @@ func TestKeyTellsQuestionsApart(t *testing.T) {
 	for _, servers := range [][]netip.AddrPort{{a}, {b}, {a, b}, {b, a}} {
 		for _, generation := range []int{-1, 0, 1} {
 			for _, q := range []*ask{
-				{name: "x."}, {name: "y."}, {name: "x.", qtype: 1}, {name: "x.", rd: true}, {name: "x.", cd: true},
-				{name: "x.", ad: true}, {name: "x.", do: true}, {name: strings.Repeat("x.", 100)},
+				{name: "x."},
+				{name: "y."},
+				{name: "x.", qtype: 1},
+				{name: "x.", rd: true},
+				{name: "x.", cd: true},
+				{name: "x.", ad: true},
+				{name: "x.", do: true},
+				{name: strings.Repeat("x.", 100)},
 			} {
 				keys[key(q, servers, generation)] = true
 			}

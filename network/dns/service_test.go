@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -313,5 +314,34 @@ func BenchmarkHandle(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// seen remembers who asked.
+type seen struct {
+	*names
+	from chan netip.Addr
+}
+
+func (s *seen) Lookup(from netip.Addr, name string) ([]netip.Addr, bool) {
+	s.from <- from
+	return s.names.Lookup(from, name)
+}
+
+// TestOtherSockets serves a socket of both families, wrapped so that it is no
+// *net.UDPConn: an IPv4 client is seen as one.
+func TestOtherSockets(t *testing.T) {
+	n := &seen{someNames(), make(chan netip.Addr, 1)}
+	s := New(Config{Names: n, ResolvConf: "/nonexistent"})
+	defer func() { _ = s.Close() }()
+	udp, err := net.ListenPacket("udp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Serve(struct{ net.PacketConn }{udp}, nil)
+	f := &fixture{Server: s, addr: fmt.Sprintf("127.0.0.1:%d", udp.LocalAddr().(*net.UDPAddr).Port)}
+	wantData(t, f.ask(t, "udp", question("db", dns.TypeA)), "NOERROR", "172.30.0.3")
+	if from := <-n.from; from != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("asked by %v, want 127.0.0.1", from)
 	}
 }
