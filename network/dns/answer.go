@@ -37,11 +37,16 @@ func newAnswer(m *dns.Msg, now time.Time) (*answer, error) {
 	m.Compress = true
 	m.Rcode &= 0xf // an extended one has been taken for a failure before
 	wire, err := m.Pack()
+	if err == nil && len(wire) > dns.MaxMsgSize {
+		err = fmt.Errorf("%d bytes, at most %d", len(wire), dns.MaxMsgSize)
+	}
+	if err == nil {
+		// A record that was cut short is read without complaint and packed as one that
+		// no client could read.
+		err = new(dns.Msg).Unpack(wire)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pack answer for %s: %w", m.Question[0].Name, err)
-	}
-	if len(wire) > dns.MaxMsgSize {
-		return nil, fmt.Errorf("pack answer for %s: %d bytes", m.Question[0].Name, len(wire))
 	}
 	ttls, err := ttlOffsets(wire)
 	if err != nil {

@@ -65,8 +65,8 @@ type Config struct {
 
 // Limits of what clients can make the server hold at a time.
 const (
-	maxPending          = 1024 // questions that wait for upstream servers
-	maxPendingPerClient = 256
+	maxPending          = 4096 // questions that wait for upstream servers; each may hold a socket for each of them
+	maxPendingPerClient = 1024
 	maxConns            = 512 // TCP connections of clients
 	maxConnsPerClient   = 32
 )
