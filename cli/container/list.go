@@ -55,7 +55,7 @@ type summary struct {
 	Status          string
 	SizeRw          int64
 	SizeRootFs      int64
-	Ports           []port
+	Ports           []format.Port
 	Mounts          []struct{ Name, Source string }
 	NetworkSettings struct {
 		Networks map[string]any
@@ -138,7 +138,7 @@ func (s *summary) row(whole bool) format.Row {
 	return format.Row{
 		"ID": id, "Image": image, "Command": strconv.Quote(cmd),
 		"CreatedAt": created.Format("2006-01-02 15:04:05 -0700 MST"), "RunningFor": format.Ago(created),
-		"Ports": showPorts(s.Ports), "State": s.State, "Status": s.Status,
+		"Ports": format.Ports(s.Ports), "State": s.State, "Status": s.Status,
 		"Size":  units.HumanSizeWithPrecision(float64(s.SizeRw), 3) + " (virtual " + format.Size(s.SizeRootFs) + ")",
 		"Names": strings.Join(names, ","), "Labels": format.Labels(s.Labels),
 		"Mounts": strings.Join(mounts, ","), "LocalVolumes": "0",

@@ -1,4 +1,4 @@
-package container
+package format
 
 import (
 	"fmt"
@@ -9,14 +9,15 @@ import (
 	"strings"
 )
 
-// port is container.PortSummary.
-type port struct {
+// Port is container.PortSummary of moby/moby/api: a port of a container, and where
+// it is published if it is.
+type Port struct {
 	IP                      netip.Addr
 	PrivatePort, PublicPort uint16
 	Type                    string
 }
 
-func (p port) before(q port) bool {
+func (p Port) before(q Port) bool {
 	switch {
 	case p.PrivatePort != q.PrivatePort:
 		return p.PrivatePort < q.PrivatePort
@@ -46,10 +47,10 @@ func (r run) String() string {
 	return ports + "/" + r.kind
 }
 
-// showPorts writes ports as docker does, in docker's order: runs of ports that
+// Ports writes ports as docker does, in docker's order: runs of ports that
 // are exposed only, or published under the same number, then those published
 // under another number, each alone.
-func showPorts(ports []port) string {
+func Ports(ports []Port) string {
 	sort.Slice(ports, func(i, j int) bool { return ports[i].before(ports[j]) })
 	var open []run // at most one of each address and protocol, which can still grow
 	var done, mapped []string
