@@ -66,6 +66,9 @@ func dispatch(ctx context.Context, c *command.CLI, args []string) error {
 // dispatchObject runs docker's longer spelling, as `berth image ls`.
 func dispatchObject(ctx context.Context, c *command.CLI, object string, verbs map[string]string, args []string) error {
 	if len(args) > 0 {
+		if args[0] == "-h" || args[0] == "--help" {
+			return showObject(c, object, verbs)
+		}
 		if name, ok := verbs[args[0]]; ok {
 			args = args[1:]
 			if object == "image" && name == "inspect" {
@@ -74,7 +77,7 @@ func dispatchObject(ctx context.Context, c *command.CLI, object string, verbs ma
 			return execute(ctx, c, find(name), args)
 		}
 	}
-	return command.BadUsage("berth %s needs one of %s: see 'berth help'", object, strings.Join(sorted(verbs), ", "))
+	return command.BadUsage("berth %s needs one of %s: see 'berth %s --help'", object, strings.Join(sorted(verbs), ", "), object)
 }
 
 // execute parses a command's flags and runs it.

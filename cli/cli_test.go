@@ -36,8 +36,9 @@ func TestHelp(t *testing.T) {
 			if !strings.Contains(overview, "\n  "+c.Name+" ") {
 				t.Errorf("the overview lacks it")
 			}
-			text := capture(t, c.Name, "--help")
-			if text != capture(t, "help", c.Name) {
+			words := strings.Fields(c.Name)
+			text := capture(t, append(words, "--help")...)
+			if text != capture(t, append([]string{"help"}, words...)...) {
 				t.Errorf("berth help %s and berth %s --help differ", c.Name, c.Name)
 			}
 			for _, want := range []string{"Usage: berth " + c.Name, "Exit codes:"} {
@@ -70,8 +71,11 @@ func TestFlagsHaveOneMeaning(t *testing.T) {
 }
 
 func TestLongerSpellings(t *testing.T) {
-	for _, object := range []string{"container", "image", "system"} {
+	for _, object := range []string{"container", "image", "network", "system"} {
 		verbs, _ := objects(object)
+		if text := capture(t, object, "--help"); text != capture(t, "help", object) || !strings.Contains(text, "Usage: berth "+object+" COMMAND") {
+			t.Errorf("berth %s --help prints\n%s", object, text)
+		}
 		for verb, name := range verbs {
 			if find(name) == nil {
 				t.Errorf("berth %s %s leads to %q, which is no command", object, verb, name)
@@ -84,7 +88,7 @@ func TestCompletionParses(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		t.Run(shell, func(t *testing.T) {
 			script := capture(t, "completion", shell)
-			for _, word := range []string{"run", "memory", "rmi"} {
+			for _, word := range []string{"run", "memory", "rmi", "network", "disconnect", "gw-priority"} {
 				if !strings.Contains(script, word) {
 					t.Errorf("the script lacks %q", word)
 				}
@@ -108,12 +112,26 @@ func TestBashCompletionOffers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]string{
-		"berth ru":            "run",
-		"berth run --memory-": "--memory-reservation --memory-swap --memory-swappiness",
-		"berth --root /x inf": "info",
-		"berth help expl":     "explain",
+		"berth ru":                             "run",
+		"berth run --memory-":                  "--memory-reservation --memory-swap --memory-swappiness",
+		"berth --root /x inf":                  "info",
+		"berth help expl":                      "explain",
+		"berth netw":                           "network",
+		"berth network con":                    "connect",
+		"berth network d":                      "disconnect",
+		"berth network create --int":           "--internal",
+		"berth create --int":                   "--interactive",
+		"berth network rm b":                   "back bridge",
+		"berth network connect b":              "back bridge",
+		"berth network connect --ip 1 b":       "back bridge",
+		"berth network connect --ip 1 back":    "back",
+		"berth network connect back we":        "web",
+		"berth network connect --ip w back we": "web",
+		"berth run --network ba":               "back",
+		"berth port we":                        "web",
 	} {
-		script := capture(t, "completion", "bash") + `
+		script := "berth() { case $1 in ps) echo web; echo db ;; network) echo back; echo bridge ;; esac; }\n" +
+			capture(t, "completion", "bash") + `
 COMP_WORDS=(` + line + `); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _berth; echo "${COMPREPLY[*]}"`
 		cmd := exec.Command(bash)
 		cmd.Stdin = strings.NewReader(script)

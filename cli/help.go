@@ -13,7 +13,7 @@ import (
 
 func help() command.Command {
 	return command.Command{
-		Name: "help", Group: command.GroupGeneral, Args: "[COMMAND]", Max: 1,
+		Name: "help", Group: command.GroupGeneral, Args: "[COMMAND]", Max: 2,
 		Summary:  "Show help",
 		Complete: command.Commands,
 		Setup: func(*pflag.FlagSet) command.Func {
@@ -21,9 +21,17 @@ func help() command.Command {
 				if len(args) == 0 {
 					return showOverview(c)
 				}
-				cmd := find(args[0])
+				verbs, ok := objects(args[0])
+				if ok && len(args) == 1 {
+					return showObject(c, args[0], verbs)
+				}
+				name := strings.Join(args, " ")
+				if len(args) == 2 && verbs[args[1]] != "" {
+					name = verbs[args[1]]
+				}
+				cmd := find(name)
 				if cmd == nil {
-					return command.BadUsage("%q is not a berth command: see 'berth help'", args[0])
+					return command.BadUsage("%q is not a berth command: see 'berth help'", name)
 				}
 				return showHelp(c, cmd)
 			}
@@ -57,15 +65,37 @@ const exitCodes = `Exit codes:
 func showOverview(c *command.CLI) error {
 	var b strings.Builder
 	b.WriteString(overviewHead)
-	var group command.Group
-	for _, cmd := range commands() {
-		if cmd.Group != group {
-			group = cmd.Group
-			fmt.Fprintf(&b, "\n%s:\n", group)
+	all := commands()
+	for i, cmd := range all {
+		if i == 0 || cmd.Group != all[i-1].Group {
+			fmt.Fprintf(&b, "\n%s:\n", cmd.Group)
 		}
-		fmt.Fprintf(&b, "  %-11s %s\n", cmd.Name, cmd.Summary)
+		fmt.Fprintf(&b, "  %-*s %s\n", width(all, cmd.Group), cmd.Name, cmd.Summary)
 	}
 	b.WriteString(overviewTail)
+	_, err := io.WriteString(c.Out, b.String())
+	return err
+}
+
+// width is that of the longest name in a group.
+func width(all []command.Command, group command.Group) int {
+	w := 11
+	for _, c := range all {
+		if c.Group == group {
+			w = max(w, len(c.Name))
+		}
+	}
+	return w
+}
+
+// showObject lists the verbs of `berth OBJECT VERB`.
+func showObject(c *command.CLI, object string, verbs map[string]string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Usage: berth %s COMMAND [OPTIONS]\n\nCommands:\n", object)
+	for _, verb := range sorted(verbs) {
+		fmt.Fprintf(&b, "  %-11s %s\n", verb, find(verbs[verb]).Summary)
+	}
+	fmt.Fprintf(&b, "\n'berth %s COMMAND --help' tells more, with examples.\n", object)
 	_, err := io.WriteString(c.Out, b.String())
 	return err
 }

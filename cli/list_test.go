@@ -24,6 +24,43 @@ func TestPs(t *testing.T) {
 	}
 }
 
+func TestPsPorts(t *testing.T) {
+	tests := []struct{ name, ports, want string }{
+		{"none", `[]`, ""},
+		{"exposed", `[{"PrivatePort":81,"Type":"tcp"},{"IP":"","PrivatePort":80,"Type":"tcp"},{"PrivatePort":80,"Type":"udp"}]`, "80-81/tcp, 80/udp"},
+		{"published", `[{"IP":"::","PrivatePort":80,"PublicPort":8080,"Type":"tcp"},{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"}]`, "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"},
+		{"a range under the same numbers", `[{"IP":"0.0.0.0","PrivatePort":9001,"PublicPort":9001,"Type":"tcp"},{"IP":"0.0.0.0","PrivatePort":9000,"PublicPort":9000,"Type":"tcp"},
+			{"IP":"::","PrivatePort":9000,"PublicPort":9000,"Type":"tcp"},{"IP":"::","PrivatePort":9001,"PublicPort":9001,"Type":"tcp"}]`, "0.0.0.0:9000-9001->9000-9001/tcp, [::]:9000-9001->9000-9001/tcp"},
+		{"a gap", `[{"PrivatePort":1,"Type":"tcp"},{"PrivatePort":2,"Type":"tcp"},{"PrivatePort":4,"Type":"tcp"},{"PrivatePort":3,"Type":"udp"}]`, "1-2/tcp, 4/tcp, 3/udp"},
+		{"mapped after exposed", `[{"IP":"127.0.0.1","PrivatePort":1,"PublicPort":5,"Type":"tcp"},{"PrivatePort":9,"Type":"tcp"}]`, "9/tcp, 127.0.0.1:5->1/tcp"},
+		{"the last port", `[{"PrivatePort":65535,"Type":"tcp"},{"PrivatePort":65534,"Type":"tcp"}]`, "65534-65535/tcp"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t)
+			f.routes["GET /containers/json"] = answer(200, `[{"Id":"x","Ports":`+tt.ports+`}]`)
+			f.run("", "ps", "--format", "{{.Ports}}").check(t, 0, tt.want+"\n", "")
+		})
+	}
+}
+
+func TestPort(t *testing.T) {
+	f := newFake(t)
+	f.routes["GET /containers/web/json"] = answer(200, `{"NetworkSettings":{"Ports":{"443/tcp":null,"80/tcp":[{"HostIp":"::","HostPort":"8080"},
+		{"HostIp":"0.0.0.0","HostPort":"10080"},{"HostIp":"0.0.0.0","HostPort":"8080"}],"53/udp":[{"HostIp":"127.0.0.1","HostPort":"53"}]}}}`)
+	f.run("", "port", "web").check(t, 0, `53/udp -> 127.0.0.1:53
+80/tcp -> 0.0.0.0:8080
+80/tcp -> 0.0.0.0:10080
+80/tcp -> [::]:8080
+`, "")
+	f.run("", "port", "web", "53/UDP").check(t, 0, "127.0.0.1:53\n", "")
+	f.run("", "container", "port", "web", "80").check(t, 0, "0.0.0.0:8080\n0.0.0.0:10080\n[::]:8080\n", "")
+	f.run("", "port", "web", "443").check(t, 1, "", "container web does not publish port 443/tcp: 'berth port web'")
+	f.run("", "port", "gone").check(t, 1, "", "GET /containers/gone/json")
+	f.routes["GET /containers/quiet/json"] = answer(200, `{"NetworkSettings":{"Ports":{}}}`)
+	f.run("", "port", "quiet").check(t, 0, "", "")
+}
+
 func TestImages(t *testing.T) {
 	f := newFake(t)
 	f.routes["GET /images/json"] = answer(200, fmt.Sprintf(`[

@@ -77,6 +77,17 @@ func TestRunPullNeverAndFailingPull(t *testing.T) {
 	f.run("", "run", "-q", "x").check(t, 125, "", "berth: x is not in the registry\n")
 }
 
+// TestRunMissesSomethingElse: what was not found is not the image, so it is not pulled.
+func TestRunMissesSomethingElse(t *testing.T) {
+	f := newFake(t)
+	f.routes["POST /containers/create"] = answer(404, `{"message":"network back not found"}`)
+	f.routes["GET /images/localhost:5000/x:1/json"] = answer(200, `{"Id":"sha256:1"}`)
+	f.run("", "run", "--network", "back", "localhost:5000/x:1").check(t, 125, "", "berth: network back not found\n")
+	if f.saw("POST /images/create") {
+		t.Error("the image is here and was pulled")
+	}
+}
+
 func TestRunStartFails(t *testing.T) {
 	for code, body := range map[int]string{
 		127: `{"message":"exec /nope: no such file or directory","exitCode":127}`,
@@ -196,6 +207,24 @@ func TestUsageErrors(t *testing.T) {
 		{"completion tcsh", "bash, zsh or fish"},
 		{"run --detach-keys ctrl- toolbox", "--detach-keys"},
 		{"load -i /", "is a directory"},
+		{"port web http", `"http" is no port`},
+		{"port web 0", `"0" is no port`},
+		{"run -p 80:80-81 toolbox", "give ranges of the same length"},
+		{"run --network a --network none toolbox", `invalid --network "none"`},
+		{"network", "berth network needs one of connect, create, disconnect, inspect, list, ls, prune, remove, rm"},
+		{"network frob", "berth network needs one of connect"},
+		{"network create", "berth network create needs at least 1 argument: usage: berth network create [OPTIONS] NETWORK"},
+		{"network create --nope x", "unknown flag: --nope: see 'berth network create --help'"},
+		{"network create a/b", `"a/b" is no name`},
+		{"network create --subnet 10.0.0.0 a", `invalid --subnet "10.0.0.0"`},
+		{"network create --gateway 10.0.0.1 a", `invalid --gateway "10.0.0.1": it is in no --subnet`},
+		{"network rm a/b", `"a/b" is no name`},
+		{"network connect a", "needs at least 2 arguments"},
+		{"network connect --ip x a c", `invalid ip "x" of the network a`},
+		{"network connect a/b c", `"a/b" is no name`},
+		{"network disconnect . c", `"." is no name`},
+		{"network ls -f x", `invalid --filter "x"`},
+		{"network prune --filter x", `invalid --filter "x"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {

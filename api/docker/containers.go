@@ -6,12 +6,14 @@ import (
 	"berth/engine"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 )
 
 // createBody is the body of /containers/create.
 type createBody struct {
 	*container.Config
-	HostConfig *container.HostConfig
+	HostConfig       *container.HostConfig
+	NetworkingConfig *network.NetworkingConfig
 }
 
 func createRequest(w http.ResponseWriter, r *http.Request) (engine.CreateRequest, error) {
@@ -22,12 +24,17 @@ func createRequest(w http.ResponseWriter, r *http.Request) (engine.CreateRequest
 	if body.Config == nil || body.HostConfig == nil {
 		return engine.CreateRequest{}, invalid("request body: HostConfig must be an object")
 	}
+	networks, err := endpoints(body.NetworkingConfig)
+	if err != nil {
+		return engine.CreateRequest{}, err
+	}
 	q := queryOf(r)
 	return engine.CreateRequest{
 		Name:       q.text("name"),
 		Platform:   q.text("platform"),
 		Config:     body.Config,
 		HostConfig: body.HostConfig,
+		Networks:   networks,
 	}, q.err
 }
 

@@ -24,6 +24,10 @@ func invalid(format string, args ...any) error {
 	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
 }
 
+func notFound(format string, args ...any) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf(format, args...))
+}
+
 // decodeBody reads exactly one JSON value into out. An absent body is an error
 // unless optional.
 func decodeBody(w http.ResponseWriter, r *http.Request, out any, optional bool) error {

@@ -63,6 +63,14 @@ func (s *Server) table() []route {
 	get("/containers/:id/explain", s.containerExplain)
 	add(http.MethodDelete, "/containers/:id", s.containerRemove)
 
+	get("/networks", s.networkList)
+	post("/networks/create", s.networkCreate)
+	post("/networks/prune", s.networkPrune)
+	get("/networks/:id", s.networkInspect)
+	post("/networks/:id/connect", s.networkConnect)
+	post("/networks/:id/disconnect", s.networkDisconnect)
+	add(http.MethodDelete, "/networks/:id", s.networkRemove)
+
 	post("/containers/:id/exec", s.execCreate)
 	post("/exec/:id/start", s.execStart)
 	post("/exec/:id/resize", s.execResize)

@@ -188,6 +188,7 @@ func TestQueries(t *testing.T) {
 func FuzzCreateBody(f *testing.F) {
 	f.Add([]byte(`{"Image":"i","HostConfig":{"Memory":1,"Dns":["1.1.1.1"]},"ExposedPorts":{"80/tcp":{}}}`))
 	f.Add([]byte(`{"HostConfig":{"PortBindings":{"x":null}}}`))
+	f.Add([]byte(`{"HostConfig":{"NetworkMode":"a"},"NetworkingConfig":{"EndpointsConfig":{"a":{"MacAddress":"02:42:ac:11:00:02"},"b":null}}}`))
 	b := fake{create: func(engine.CreateRequest) error { return nil }}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r := httptest.NewRequest("POST", "/containers/create", strings.NewReader(string(body)))

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"berth/engine"
+
 	"github.com/moby/moby/api/types/events"
 )
 
@@ -66,6 +68,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ vars) error {
 		ok := filters.Match("type", string(m.Type)) && filters.Match("event", string(m.Action)) &&
 			filters.Match("container", m.Actor.ID, m.Actor.Attributes["name"]) &&
 			filters.Match("image", m.Actor.ID, m.Actor.Attributes["image"], m.Actor.Attributes["name"]) &&
+			matchNetwork(filters, m) &&
 			filters.MatchLabels(m.Actor.Attributes) && (until.IsZero() || m.TimeNano <= until.UnixNano())
 		if !ok {
 			return nil
@@ -92,4 +95,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ vars) error {
 			return nil
 		}
 	}
+}
+
+// matchNetwork is the filter network: it only lets events of networks pass.
+func matchNetwork(f engine.Filters, m events.Message) bool {
+	if m.Type != events.NetworkEventType {
+		return len(f["network"]) == 0
+	}
+	return f.Match("network", m.Actor.ID, m.Actor.Attributes["name"])
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/blkiodev"
 	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
 )
 
 // CreateRequest is the body of POST /containers/create: container.CreateRequest
@@ -11,6 +12,9 @@ import (
 type CreateRequest struct {
 	Config
 	HostConfig HostConfig
+	// NetworkingConfig has what is asked for in the networks to join; nil if
+	// HostConfig.NetworkMode says it all.
+	NetworkingConfig *network.NetworkingConfig `json:",omitempty"`
 }
 
 // Config is container.Config: what does not depend on the host.
@@ -21,6 +25,7 @@ type Config struct {
 	AttachStdin  bool                `json:",omitempty"`
 	AttachStdout bool                `json:",omitempty"`
 	AttachStderr bool                `json:",omitempty"`
+	ExposedPorts network.PortSet     `json:",omitempty"`
 	Tty          bool                `json:",omitempty"`
 	OpenStdin    bool                `json:",omitempty"`
 	StdinOnce    bool                `json:",omitempty"`
@@ -39,7 +44,9 @@ type Config struct {
 type HostConfig struct {
 	Binds           []string          `json:",omitempty"`
 	ContainerIDFile string            `json:",omitempty"`
-	NetworkMode     string            `json:",omitempty"`
+	NetworkMode     string            `json:",omitempty"` // the first network's name
+	PortBindings    network.PortMap   `json:",omitempty"`
+	PublishAllPorts bool              `json:",omitempty"`
 	RestartPolicy   *RestartPolicy    `json:",omitempty"`
 	AutoRemove      bool              `json:",omitempty"`
 	ConsoleSize     *[2]uint          `json:",omitempty"` // height, width

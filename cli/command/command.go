@@ -10,6 +10,8 @@ import (
 
 // Command is one verb of the command line.
 type Command struct {
+	// Name is one word, or two for a verb of an object that has no shorter
+	// spelling, as "network create".
 	Name string
 	// Group is the heading under which the list of commands shows it.
 	Group Group
@@ -25,8 +27,9 @@ type Command struct {
 	Examples []string
 	// ExitCodes documents codes beyond those that all commands share.
 	ExitCodes string
-	// Complete says what its arguments name, for shell completion.
-	Complete Noun
+	// Complete says what its arguments name, for shell completion; Then what those
+	// after the first name, if that is something else.
+	Complete, Then Noun
 	// ArgsEndFlags is set where the first argument ends the flags, because what
 	// follows belongs to somebody else's command (run, exec).
 	ArgsEndFlags bool
@@ -45,6 +48,7 @@ const (
 	GroupRun     Group = "Run containers"
 	GroupWatch   Group = "Look at containers"
 	GroupImage   Group = "Images"
+	GroupNetwork Group = "Networks"
 	GroupGeneral Group = "General"
 )
 
@@ -56,6 +60,7 @@ const (
 	NoNoun     Noun = ""
 	Containers Noun = "containers"
 	Images     Noun = "images"
+	Networks   Noun = "networks"
 	Files      Noun = "files"
 	Commands   Noun = "commands"
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 
 	"berth/cli/client"
 	"berth/cli/command"
@@ -71,7 +72,7 @@ func create(ctx context.Context, c *command.CLI, flags *request.Flags, r *client
 	}
 	var created client.CreateResponse
 	err = api.Post(ctx, "/containers/create", query, r, &created)
-	if errors.Is(err, errdefs.ErrNotFound) && flags.Pull == "missing" {
+	if errors.Is(err, errdefs.ErrNotFound) && flags.Pull == "missing" && !present(ctx, api, flags, r.Image) {
 		fmt.Fprintf(c.Err, "Unable to find image '%s' locally\n", r.Image)
 		if err := pull(ctx, c, api, flags, r.Image); err != nil {
 			return "", err
@@ -85,6 +86,13 @@ func create(ctx context.Context, c *command.CLI, flags *request.Flags, r *client
 		c.Warn(errors.New(w))
 	}
 	return created.ID, cid.write(created.ID)
+}
+
+// present tells whether the image is here, so that something else was not found:
+// a network, say. Of an image for another platform it does not know.
+func present(ctx context.Context, api *client.Client, flags *request.Flags, image string) bool {
+	return flags.Platform == "" && checkName(strings.ReplaceAll(image, "/", "")) == nil &&
+		api.Get(ctx, "/images/"+image+"/json", nil, nil) == nil
 }
 
 func pull(ctx context.Context, c *command.CLI, api *client.Client, flags *request.Flags, image string) error {

@@ -45,21 +45,17 @@ func List() command.Command {
 
 // summary is the part of container.Summary that the list shows.
 type summary struct {
-	ID         string `json:"Id"`
-	Names      []string
-	Image      string
-	Command    string
-	Created    int64 // seconds since 1970
-	Labels     map[string]string
-	State      string
-	Status     string
-	SizeRw     int64
-	SizeRootFs int64
-	Ports      []struct {
-		IP                      string
-		PrivatePort, PublicPort uint16
-		Type                    string
-	}
+	ID              string `json:"Id"`
+	Names           []string
+	Image           string
+	Command         string
+	Created         int64 // seconds since 1970
+	Labels          map[string]string
+	State           string
+	Status          string
+	SizeRw          int64
+	SizeRootFs      int64
+	Ports           []format.Port
 	Mounts          []struct{ Name, Source string }
 	NetworkSettings struct {
 		Networks map[string]any
@@ -142,21 +138,10 @@ func (s *summary) row(whole bool) format.Row {
 	return format.Row{
 		"ID": id, "Image": image, "Command": strconv.Quote(cmd),
 		"CreatedAt": created.Format("2006-01-02 15:04:05 -0700 MST"), "RunningFor": format.Ago(created),
-		"Ports": s.ports(), "State": s.State, "Status": s.Status,
+		"Ports": format.Ports(s.Ports), "State": s.State, "Status": s.Status,
 		"Size":  units.HumanSizeWithPrecision(float64(s.SizeRw), 3) + " (virtual " + format.Size(s.SizeRootFs) + ")",
 		"Names": strings.Join(names, ","), "Labels": format.Labels(s.Labels),
 		"Mounts": strings.Join(mounts, ","), "LocalVolumes": "0",
 		"Networks": strings.ReplaceAll(format.Labels(networks), "=", ""),
 	}
-}
-
-func (s *summary) ports() string {
-	out := make([]string, len(s.Ports))
-	for i, p := range s.Ports {
-		out[i] = strconv.Itoa(int(p.PrivatePort)) + "/" + p.Type
-		if p.PublicPort != 0 {
-			out[i] = p.IP + ":" + strconv.Itoa(int(p.PublicPort)) + "->" + out[i]
-		}
-	}
-	return strings.Join(out, ", ")
 }

@@ -1,5 +1,5 @@
 // Package format prints lists and single answers: docker's tables, Go templates,
-// JSON, sizes and times as people write them.
+// JSON, sizes, times and ports as people write them.
 //
 // Level: L4, a subroom of cli.
 // Owns: the meaning of --format, column alignment, filters given as NAME=VALUE.

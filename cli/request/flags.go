@@ -53,12 +53,6 @@ type storageFlags struct {
 	shmSize                string
 }
 
-type networkFlags struct {
-	mode                                       string
-	hosts, dns, dnsOptions, dnsSearch, publish []string
-	publishAll                                 bool
-}
-
 // Define adds the flags to fs.
 func Define(fs *pflag.FlagSet) *Flags {
 	f := &Flags{fs: fs}
@@ -142,18 +136,4 @@ func (s *storageFlags) define(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&s.tmpfs, "tmpfs", nil, "Mount a tmpfs, PATH[:OPTIONS]")
 	fs.BoolVar(&s.readOnly, "read-only", false, "Mount the root file system read-only")
 	fs.StringVar(&s.shmSize, "shm-size", "", "Size of /dev/shm (64m if not given)")
-}
-
-func (n *networkFlags) define(fs *pflag.FlagSet) {
-	fs.StringVar(&n.mode, "network", "", "Network: none (if not given) or host")
-	fs.StringVar(&n.mode, "net", "", "The same as --network")
-	fs.Lookup("net").Hidden = true
-	fs.StringArrayVar(&n.hosts, "add-host", nil, "Add a name to /etc/hosts, NAME:IP")
-	fs.StringArrayVar(&n.dns, "dns", nil, "Name server for /etc/resolv.conf")
-	fs.StringArrayVar(&n.dnsOptions, "dns-option", nil, "Option for /etc/resolv.conf")
-	fs.StringArrayVar(&n.dnsSearch, "dns-search", nil, "Search domain for /etc/resolv.conf")
-	fs.StringArrayVarP(&n.publish, "publish", "p", nil, "Publish a port (not yet supported)")
-	fs.BoolVarP(&n.publishAll, "publish-all", "P", false, "Publish all ports (not yet supported)")
-	fs.Lookup("publish").Hidden = true
-	fs.Lookup("publish-all").Hidden = true
 }

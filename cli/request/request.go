@@ -50,8 +50,6 @@ func (f *Flags) check(args []string, detach bool) error {
 		return command.BadUsage("--rm and --restart %s contradict each other: leave one out", p.restart)
 	case detach && len(p.attach) > 0:
 		return command.BadUsage("--detach and --attach contradict each other: leave one out")
-	case len(f.network.publish) > 0 || f.network.publishAll:
-		return command.BadUsage("cannot publish ports: this version of berth has no bridge network; use --network host")
 	}
 	return nil
 }

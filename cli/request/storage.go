@@ -3,7 +3,6 @@ package request
 import (
 	"encoding/csv"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -178,34 +177,6 @@ func checkMount(s string, m *mount.Mount) error {
 		return bad("tmpfs-* needs type=tmpfs")
 	case m.VolumeOptions != nil && m.Type != mount.TypeVolume:
 		return bad("volume-* needs type=volume")
-	}
-	return nil
-}
-
-func (f *Flags) setNetwork(r *client.CreateRequest) error {
-	n, h := &f.network, &r.HostConfig
-	h.NetworkMode = "none" // until there is a bridge network to join
-	if n.mode != "" {
-		h.NetworkMode = n.mode
-	}
-	h.DNSOptions, h.DNSSearch = n.dnsOptions, n.dnsSearch
-	for _, d := range n.dns {
-		if _, err := netip.ParseAddr(d); err != nil {
-			return fmt.Errorf("invalid --dns %q: give an IP address", d)
-		}
-	}
-	h.DNS = n.dns
-	for _, s := range n.hosts {
-		// NAME:IP is docker's older way to write NAME=IP; an IPv6 address has colons.
-		i := strings.IndexAny(s, ":=")
-		if i <= 0 {
-			return fmt.Errorf("invalid --add-host %q: write NAME:IP", s)
-		}
-		name, ip := s[:i], strings.Trim(s[i+1:], "[]")
-		if _, err := netip.ParseAddr(ip); err != nil && ip != "host-gateway" {
-			return fmt.Errorf("invalid --add-host %q: %q is no IP address", s, ip)
-		}
-		h.ExtraHosts = append(h.ExtraHosts, name+":"+ip)
 	}
 	return nil
 }
