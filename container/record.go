@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 )
 
 // recordVersion is the version of container.json this code writes. It reads no
@@ -36,6 +37,8 @@ type Record struct {
 	// Config and HostConfig are the request after the image's defaults were merged.
 	Config     *container.Config
 	HostConfig *container.HostConfig
+	// Networks are those to be joined, by name; nil leaves it to HostConfig.NetworkMode.
+	Networks map[string]*network.EndpointSettings `json:",omitempty"`
 	// Image is the image's id, "sha256:<hex>". Config.Image is the name the user gave.
 	Image string
 	// Layers are the chain ids of the image's layers, bottom first.

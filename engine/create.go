@@ -34,7 +34,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ mcontainer.Crea
 	if _, err := e.Snapshots.Prepare(ctx, reserved.ID, chainOf(&rec)); err != nil {
 		return mcontainer.CreateResponse{}, err
 	}
-	if err := hostfiles.Write(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig); err != nil {
+	if err := hostfiles.Write(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig, hostfiles.Network{}); err != nil {
 		return mcontainer.CreateResponse{}, err
 	}
 	c, err := reserved.Commit(rec)
@@ -65,7 +65,11 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	if err != nil {
 		return container.Record{}, nil, err
 	}
-	rec := container.Record{Config: &config, HostConfig: &host, Image: img.ID.String()}
+	names, err := e.Prepare(&host, r.Networks, config.ExposedPorts)
+	if err != nil {
+		return container.Record{}, nil, err
+	}
+	rec := container.Record{Config: &config, HostConfig: &host, Networks: names, Image: img.ID.String()}
 	for _, chain := range img.Chain {
 		rec.Layers = append(rec.Layers, chain.String())
 	}
@@ -103,16 +107,8 @@ func checkRequest(c *mcontainer.Config, h *mcontainer.HostConfig) (warnings []st
 			return nil, invalid("--%s %s: sharing another container's namespace is not supported yet: leave it out, or use host", what, mode)
 		}
 	}
-	switch mode := h.NetworkMode; {
-	case mode.IsHost(), mode.IsNone():
-	case mode == "" || mode.IsDefault() || mode.IsBridge():
-		h.NetworkMode = "default"
-		warnings = append(warnings, "no bridge network yet: the container has only a loopback interface (use --network none, or host)")
-	default:
-		return nil, invalid("network %q does not exist: use none or host", mode)
-	}
-	if len(h.PortBindings) > 0 || h.PublishAllPorts {
-		return nil, invalid("publishing ports needs a bridge network, which is not supported yet: use --network host")
+	if mode := h.NetworkMode; len(h.PortBindings) > 0 && (mode.IsHost() || mode.IsNone()) {
+		warnings = append(warnings, "published ports are discarded with --network "+string(mode))
 	}
 	return warnings, nil
 }

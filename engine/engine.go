@@ -18,8 +18,10 @@ import (
 	"berth/engine/bundle"
 	"berth/engine/execs"
 	"berth/engine/images"
+	"berth/engine/networks"
 	"berth/events"
 	"berth/image"
+	"berth/network"
 	"berth/ociruntime/lifecycle"
 	"berth/snapshot"
 	"berth/spec"
@@ -41,6 +43,8 @@ type Config struct {
 	// Snapshots keeps layers and writable layers.
 	Snapshots snapshot.Snapshotter
 	Runtime   *lifecycle.Runtime
+	// Networks joins containers.
+	Networks *network.Networks
 	// Host tells what the machine has; asked at every start.
 	Host func() (spec.Host, error)
 	// Embedded opens the archive of the image inside the binary.
@@ -52,11 +56,12 @@ type Config struct {
 type Engine struct {
 	Config
 	*images.Store // the verbs over images
-	records       *container.Store
-	volumes       *volume.Store
-	bus           *events.Bus
-	bundles       *bundle.Builder
-	execs         *execs.Table
+	*networks.Verbs
+	records *container.Store
+	volumes *volume.Store
+	bus     *events.Bus
+	bundles *bundle.Builder
+	execs   *execs.Table
 
 	watch    context.Context // ends when the daemon does
 	stop     context.CancelFunc
@@ -125,6 +130,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		Images: c.Images, Snapshots: c.Snapshots, Bus: e.bus, Embedded: c.Embedded,
 		InUse: e.imagesInUse, Using: e.imagesUsing,
 	})
+	e.Verbs = networks.New(networks.Config{Networks: c.Networks, Bus: e.bus, Lock: e.lock, RunDir: e.runDir})
 	e.watch, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.recover(ctx, left); err != nil {
 		e.stop()
@@ -138,6 +144,9 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 func (e *Engine) Close() {
 	e.stop()
 	e.monitors.Wait()
+	if err := e.Verbs.Close(); err != nil {
+		e.Log.Error("close networks", "error", err)
+	}
 }
 
 // Busy says whether a container runs or is about to: then the daemon must stay.

@@ -11,7 +11,6 @@ import (
 	"berth/spec"
 
 	mcontainer "github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/storage"
 )
 
@@ -40,7 +39,7 @@ func (e *Engine) Inspect(_ context.Context, ref string, size bool) (mcontainer.I
 		HostConfig:      rec.HostConfig,
 		Mounts:          report.MountPoints(e.Root, &rec),
 		Config:          report.Config(&rec),
-		NetworkSettings: &mcontainer.NetworkSettings{Ports: network.PortMap{}, Networks: report.Networks(&rec)},
+		NetworkSettings: e.Settings(&rec),
 		GraphDriver: &storage.DriverData{Name: "overlayfs", Data: map[string]string{
 			"UpperDir": c.Path("upper"), "WorkDir": c.Path("work"), "LowerDir": e.lowerDirs(&rec),
 		}},

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +87,7 @@ func (e *Engine) selects(f Filters, rec *container.Record) bool {
 	return contains("id", rec.ID, strings.HasPrefix) && contains("name", rec.Name, strings.Contains) &&
 		f.Match("status", string(report.Status(rec.State.Status))) && f.MatchLabels(rec.Config.Labels) &&
 		contains("ancestor", rec.Config.Image, image) && f.Match("volume", volumes...) &&
-		f.Match("network", string(rec.HostConfig.NetworkMode)) &&
+		f.Match("network", slices.Collect(maps.Keys(e.Summary(rec).Networks))...) &&
 		(len(f["exited"]) == 0 || rec.State.Status == container.Exited && f.Match("exited", strconv.Itoa(rec.State.ExitCode)))
 }
 
@@ -95,12 +97,12 @@ func (e *Engine) summary(c *container.Container, rec *container.Record, size boo
 		Image: rec.Config.Image, ImageID: rec.Image,
 		Command:         strings.Join(spec.Command(*rec.Config), " "),
 		Created:         rec.Created.Unix(),
-		Ports:           []mcontainer.PortSummary{},
+		Ports:           e.Ports(rec),
 		Labels:          rec.Config.Labels,
 		State:           report.Status(rec.State.Status),
 		Status:          report.StatusText(rec, time.Now()),
 		Mounts:          report.MountPoints(e.Root, rec),
-		NetworkSettings: &mcontainer.NetworkSettingsSummary{Networks: report.Networks(rec)},
+		NetworkSettings: e.Summary(rec),
 	}
 	s.HostConfig.NetworkMode = string(rec.HostConfig.NetworkMode)
 	if size {

@@ -68,6 +68,7 @@ func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, 
 	} else {
 		err = errors.Join(err, os.RemoveAll(e.runDir(c.ID())))
 	}
+	err = errors.Join(err, e.Leave(c.ID()))
 	l.set(nil, nil)
 	if err != nil {
 		e.Log.Error("clean up after container", "container", c.ID(), "error", err)

@@ -85,7 +85,7 @@ func TestOddRequestsDoNotPanic(t *testing.T) {
 				return
 			}
 			rec := container.Record{ID: string(make([]byte, 64)), Config: &merged, HostConfig: &h, Created: time.Now()}
-			_ = hostfiles.Write(dir, rec.ID, &merged, &h)
+			_ = hostfiles.Write(dir, rec.ID, &merged, &h, hostfiles.Network{})
 			_, _ = b.Spec(&rec, spec.User{}, bundle.Places{Dry: true})
 		}()
 	}

@@ -35,6 +35,9 @@ func (e *Engine) recover(ctx context.Context, left []container.Leftover) error {
 	if err := e.recoverRuns(ctx, adopted); err != nil {
 		return fmt.Errorf("repair what the last berthd has left: %w", err)
 	}
+	if err := e.Reconcile(); err != nil { // rules and bridges; containers go on without
+		e.Log.Error("repair networks", "error", err)
+	}
 	e.recoverRecords(adopted)       // records that say what is no longer true
 	e.recoverRemovals(ctx, adopted) // unfinished removals, and --rm
 	e.recoverRestarts(ctx)
@@ -103,6 +106,9 @@ func (e *Engine) adopt(c *container.Container) error {
 	p, err := e.Runtime.Adopt(c.ID(), e.runDir(c.ID()), s)
 	if err != nil {
 		return err
+	}
+	if err := e.Restore(c.ID()); err != nil { // its interfaces work all the same
+		e.Log.Error("restore networks of container", "container", c.ID(), "error", err)
 	}
 	l := e.liveOf(c)
 	if l.log != nil {

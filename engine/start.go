@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,7 +15,9 @@ import (
 	"berth/engine/report"
 	"berth/internal/cleanup"
 	"berth/internal/linux"
+	"berth/network"
 	"berth/ociruntime/lifecycle"
+	"berth/ociruntime/plan/netdevice"
 	"berth/spec"
 
 	"github.com/containerd/errdefs"
@@ -69,6 +72,7 @@ type starting struct {
 	mounts []spec.Mount
 	spec   *specs.Spec
 	proc   *lifecycle.Container
+	net    *network.Sandbox // nil: none of its own
 }
 
 // run is the start, one line a step; each step pushes its undo.
@@ -86,6 +90,7 @@ func (s *starting) run(ctx context.Context) (err error) {
 		s.prepareRootfs,  // snapshot: image and writable layer
 		s.lookInside,     // rootfs: user and working directory
 		s.prepareMounts,  // volume: directories to bind
+		s.joinNetworks,   // network: addresses, ports, names
 		s.build,          // spec
 		s.launch,         // ociruntime: the container runs from here on
 		s.connect,        // stdio: its streams
@@ -193,17 +198,41 @@ func isFile(path string) bool {
 	return err == nil && !fi.IsDir()
 }
 
+func (s *starting) joinNetworks(_ context.Context, undo *cleanup.Stack) (err error) {
+	if s.net, err = s.e.Join(&s.rec, s.c.Dir()); s.net != nil {
+		undo.Add(func() error { return s.e.Leave(s.c.ID()) })
+	}
+	return err
+}
+
 func (s *starting) build(context.Context, *cleanup.Stack) (err error) {
 	p := bundle.Places{Files: bundle.FilesOf(s.c), Mounts: s.mounts}
 	if s.spec, err = s.e.bundles.Spec(&s.rec, s.user, p); err != nil {
 		return err
 	}
+	if s.net != nil {
+		s.spec.Linux.Sysctl = merged(s.net.Sysctls(), s.spec.Linux.Sysctl)
+	}
 	return bundle.Save(s.runDir, s.spec)
 }
 
+// merged is base with what over says.
+func merged(base, over map[string]string) map[string]string {
+	out := maps.Clone(base)
+	if out == nil {
+		return over
+	}
+	maps.Copy(out, over)
+	return out
+}
+
 func (s *starting) launch(ctx context.Context, undo *cleanup.Stack) (err error) {
+	var pairs []netdevice.Pair
+	if s.net != nil {
+		pairs = s.net.Pairs()
+	}
 	s.proc, err = s.e.Runtime.Start(ctx, lifecycle.Args{
-		ID: s.c.ID(), Spec: s.spec, Rootfs: &s.rootfs, RunDir: s.runDir,
+		ID: s.c.ID(), Spec: s.spec, Rootfs: &s.rootfs, RunDir: s.runDir, Pairs: pairs,
 		OpenStdin:    s.rec.Config.OpenStdin,
 		ConsoleWidth: uint16(s.rec.HostConfig.ConsoleSize[1]), ConsoleHeight: uint16(s.rec.HostConfig.ConsoleSize[0]),
 	})

@@ -19,6 +19,7 @@ import (
 	"berth/image"
 	"berth/image/toolbox"
 	"berth/layer"
+	"berth/network"
 	"berth/ociruntime/lifecycle"
 	"berth/registry"
 	"berth/registry/credential"
@@ -89,8 +90,14 @@ func open(ctx context.Context, o options, log *slog.Logger) (*engine.Engine, err
 		HostsDir: "/etc/berth/certs.d", Insecure: o.insecure, UserAgent: "berth/" + version,
 		Credentials: credentials,
 	})
+	networks, err := network.Open(ctx, network.Config{
+		Root: filepath.Join(o.root, "networks"), Run: filepath.Join(o.run, "network"), ResolvConf: "/etc/resolv.conf", Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return engine.Open(ctx, engine.Config{
-		Root: o.root, Run: o.run, Version: version,
+		Root: o.root, Run: o.run, Version: version, Networks: networks,
 		Images: image.New(blobs, snapshots, client), Snapshots: snapshots, Runtime: runtime,
 		Host: hostinfo.Read, Embedded: toolbox.Open, Log: log,
 	})

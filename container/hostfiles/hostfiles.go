@@ -21,11 +21,24 @@ import (
 	mcontainer "github.com/moby/moby/api/types/container"
 )
 
+// hostGateway stands for the host's address in --add-host.
+const hostGateway = "host-gateway"
+
 // maxHostFile bounds what is copied of the host's /etc/hosts and resolv.conf.
 const maxHostFile = 64 << 10
 
+// Network is what a container knows of its networks, once it has joined them.
+type Network struct {
+	// Addresses are the container's own.
+	Addresses []netip.Addr
+	// Servers are the networks' name servers, which stand for all others.
+	Servers []netip.Addr
+	// Gateway is the host's address there.
+	Gateway netip.Addr
+}
+
 // Write writes the three files into dir, the directory of container id.
-func Write(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig) error {
+func Write(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig, n Network) error {
 	name := c.Hostname
 	if name == "" {
 		name = id[:12]
@@ -35,11 +48,11 @@ func Write(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig) error
 			}
 		}
 	}
-	hosts, err := hostsFile(name, c.Domainname, h)
+	hosts, err := hostsFile(name, c.Domainname, h, n)
 	if err != nil {
 		return err
 	}
-	resolv, err := resolvFile(h)
+	resolv, err := resolvFile(h, n)
 	if err != nil {
 		return err
 	}
@@ -51,7 +64,7 @@ func Write(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig) error
 	return nil
 }
 
-func hostsFile(name, domain string, h *mcontainer.HostConfig) ([]byte, error) {
+func hostsFile(name, domain string, h *mcontainer.HostConfig, n Network) ([]byte, error) {
 	var b bytes.Buffer
 	if h.NetworkMode.IsHost() {
 		data, err := readHostFile("/etc/hosts")
@@ -64,8 +77,13 @@ func hostsFile(name, domain string, h *mcontainer.HostConfig) ([]byte, error) {
 		if domain != "" {
 			name = name + "." + domain + " " + name
 		}
-		// As in Debian: the container's own name, while it has no address.
-		b.WriteString("127.0.1.1\t" + name + "\n")
+		own := n.Addresses
+		if len(own) == 0 { // as in Debian, while it has none
+			own = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 1, 1})}
+		}
+		for _, a := range own {
+			b.WriteString(a.String() + "\t" + name + "\n")
+		}
 	}
 	for _, extra := range h.ExtraHosts {
 		// Docker's form is NAME:ADDRESS; its client also sends NAME=ADDRESS.
@@ -74,6 +92,11 @@ func hostsFile(name, domain string, h *mcontainer.HostConfig) ([]byte, error) {
 			host, addr, ok = n, a, true
 		}
 		ip, err := netip.ParseAddr(strings.Trim(addr, "[]"))
+		if addr == hostGateway {
+			if ip, err = n.Gateway, nil; !ip.IsValid() {
+				continue // it is known when the container starts, if it has one
+			}
+		}
 		if !ok || err != nil || host == "" || strings.ContainsAny(host, " \t\r\n#") {
 			return nil, invalid("invalid --add-host %q: it is NAME:ADDRESS", extra)
 		}
@@ -82,7 +105,7 @@ func hostsFile(name, domain string, h *mcontainer.HostConfig) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func resolvFile(h *mcontainer.HostConfig) ([]byte, error) {
+func resolvFile(h *mcontainer.HostConfig, n Network) ([]byte, error) {
 	host, err := readHostFile("/etc/resolv.conf")
 	if err != nil {
 		return nil, err
@@ -94,7 +117,7 @@ func resolvFile(h *mcontainer.HostConfig) ([]byte, error) {
 	}
 	// What the request gives replaces the host's lines of that kind.
 	replaced := map[string]bool{
-		"nameserver": len(h.DNS) > 0, "options": len(h.DNSOptions) > 0,
+		"nameserver": len(h.DNS) > 0 || len(n.Servers) > 0, "options": len(h.DNSOptions) > 0,
 		"search": len(h.DNSSearch) > 0, "domain": len(h.DNSSearch) > 0,
 	}
 	var b strings.Builder
@@ -103,7 +126,11 @@ func resolvFile(h *mcontainer.HostConfig) ([]byte, error) {
 			b.WriteString(strings.TrimRight(line, "\n") + "\n")
 		}
 	}
-	for _, ip := range h.DNS {
+	servers := h.DNS
+	if len(n.Servers) > 0 {
+		servers = n.Servers // they ask those of the request
+	}
+	for _, ip := range servers {
 		b.WriteString("nameserver " + ip.String() + "\n")
 	}
 	if len(h.DNSSearch) > 0 && h.DNSSearch[0] != "." {

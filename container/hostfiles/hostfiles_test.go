@@ -17,7 +17,7 @@ const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 func write(t *testing.T, c mcontainer.Config, h mcontainer.HostConfig) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := Write(dir, id, &c, &h); err != nil {
+	if err := Write(dir, id, &c, &h, Network{}); err != nil {
 		t.Fatal(err)
 	}
 	files := map[string]string{}
@@ -61,7 +61,7 @@ func TestSecurity32LinesCannotBeInjected(t *testing.T) {
 		"option": {DNSOptions: []string{"a\nnameserver 6.6.6.6"}},
 	} {
 		h.NetworkMode = "none"
-		if err := Write(t.TempDir(), id, &mcontainer.Config{}, &h); !errors.Is(err, errdefs.ErrInvalidArgument) {
+		if err := Write(t.TempDir(), id, &mcontainer.Config{}, &h, Network{}); !errors.Is(err, errdefs.ErrInvalidArgument) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -2,7 +2,7 @@
 //
 // Level: L3, a subroom of engine.
 // Owns: how a record's state is shown.
-// May import: container, spec, moby/moby/api.
+// May import: container, container/proctable, spec, ociruntime/cgroups, moby/moby/api.
 // Must not know: where records come from.
 package report
 
@@ -19,7 +19,6 @@ import (
 	"github.com/docker/go-units"
 	mcontainer "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
-	"github.com/moby/moby/api/types/network"
 )
 
 // State is a container's state in Docker's words.
@@ -59,11 +58,6 @@ func Config(rec *container.Record) *mcontainer.Config {
 		config.Hostname = rec.ID[:12]
 	}
 	return &config
-}
-
-// Networks are the networks a container is in.
-func Networks(rec *container.Record) map[string]*network.EndpointSettings {
-	return map[string]*network.EndpointSettings{string(rec.HostConfig.NetworkMode): {}}
 }
 
 // StatusText is the column STATUS of ps.

@@ -1,0 +1,192 @@
+package networks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"berth/container"
+	"berth/container/hostfiles"
+	"berth/internal/atomicfile"
+	"berth/network"
+	"berth/network/portmap"
+
+	"github.com/containerd/errdefs"
+	mcontainer "github.com/moby/moby/api/types/container"
+	mnetwork "github.com/moby/moby/api/types/network"
+)
+
+// sandboxName is the file of a running container's sandbox.
+const sandboxName = "network.json"
+
+// maxSandbox bounds what is read of it: 65,535 ports of three protocols, twice.
+const maxSandbox = 64 << 20
+
+// Prepare completes what a create request says about networks, and refuses what
+// could not be joined.
+func (v *Verbs) Prepare(h *mcontainer.HostConfig, asked map[string]*mnetwork.EndpointSettings, exposed mnetwork.PortSet) (map[string]*mnetwork.EndpointSettings, error) {
+	if _, err := portmap.Parse(h.PortBindings, exposed, h.PublishAllPorts); err != nil {
+		return nil, err
+	}
+	mode := h.NetworkMode
+	if mode.IsHost() || mode.IsNone() || mode.IsContainer() {
+		for name := range asked {
+			if name != string(mode) {
+				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("--network %s excludes network %s", mode, name))
+			}
+		}
+		return nil, nil //nolint:nilnil // none, which is no error
+	}
+	first := string(mode)
+	if mode == "" || mode.IsDefault() {
+		h.NetworkMode, first = mnetwork.NetworkDefault, mnetwork.NetworkBridge
+	}
+	names := map[string]*mnetwork.EndpointSettings{}
+	all := maps.Clone(asked)
+	if all == nil {
+		all = map[string]*mnetwork.EndpointSettings{}
+	}
+	if s, ok := all[mnetwork.NetworkDefault]; ok {
+		delete(all, mnetwork.NetworkDefault)
+		all[mnetwork.NetworkBridge] = s
+	}
+	if _, ok := all[first]; !ok {
+		all[first] = nil
+	}
+	for ref, settings := range all {
+		n, err := v.c.Networks.Get(ref)
+		if err != nil {
+			return nil, err
+		}
+		if settings == nil {
+			settings = &mnetwork.EndpointSettings{}
+		}
+		if _, twice := names[n.Name]; twice && ref != first {
+			continue // once by its id, as NetworkMode, and once by its name
+		}
+		names[n.Name] = settings
+		if ref == first && !h.NetworkMode.IsDefault() {
+			h.NetworkMode = mcontainer.NetworkMode(n.Name)
+		}
+	}
+	return names, v.c.Networks.Check(wants(h.NetworkMode, names))
+}
+
+// Of are the networks of a container with what was asked for.
+func Of(rec *container.Record) map[string]*mnetwork.EndpointSettings {
+	if rec.Networks != nil {
+		return rec.Networks
+	}
+	mode := rec.HostConfig.NetworkMode
+	if mode == "" || mode.IsDefault() {
+		mode = mnetwork.NetworkBridge
+	}
+	return map[string]*mnetwork.EndpointSettings{string(mode): {}}
+}
+
+// wants are networks in the order of their interfaces: that of NetworkMode, then by name.
+func wants(mode mcontainer.NetworkMode, names map[string]*mnetwork.EndpointSettings) []network.Want {
+	first := string(mode)
+	if mode.IsDefault() {
+		first = mnetwork.NetworkBridge
+	}
+	var all []network.Want
+	if s, ok := names[first]; ok {
+		all = append(all, network.Want{Ref: first, Settings: s})
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if name != first {
+			all = append(all, network.Want{Ref: name, Settings: names[name]})
+		}
+	}
+	return all
+}
+
+// joins says whether a container has interfaces of its own.
+func joins(rec *container.Record) bool {
+	mode := rec.HostConfig.NetworkMode
+	return !mode.IsHost() && !mode.IsContainer() && !mode.IsNone()
+}
+
+// request is a container's for its networks.
+func request(rec *container.Record) (network.Request, error) {
+	r := network.Request{
+		Container: rec.ID, Name: rec.Name, Hostname: rec.Config.Hostname, Servers: rec.HostConfig.DNS,
+		Networks: wants(rec.HostConfig.NetworkMode, Of(rec)),
+	}
+	var err error
+	r.Ports, err = portmap.Parse(rec.HostConfig.PortBindings, rec.Config.ExposedPorts, rec.HostConfig.PublishAllPorts)
+	return r, err
+}
+
+// Join prepares the networks of a container that is about to start, and its host
+// files in dir. nil: it has only a loopback interface, or the host's.
+func (v *Verbs) Join(rec *container.Record, dir string) (sb *network.Sandbox, err error) {
+	if !joins(rec) {
+		return nil, nil //nolint:nilnil // none, which is no error
+	}
+	r, err := request(rec)
+	if err != nil || len(r.Networks) == 0 {
+		return nil, err
+	}
+	if sb, err = v.c.Networks.Join(r); err != nil {
+		return nil, err
+	}
+	if err = v.store(sb); err == nil {
+		err = hostfiles.Write(dir, rec.ID, rec.Config, rec.HostConfig, hostfiles.Network{
+			Addresses: sb.Addresses(), Servers: sb.Resolvers(), Gateway: sb.HostGateway(),
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, v.Leave(rec.ID))
+	}
+	return sb, nil
+}
+
+// store keeps a sandbox for the next daemon. The run directory does not outlive
+// a reboot: nothing has to be durable.
+func (v *Verbs) store(sb *network.Sandbox) error {
+	data, err := json.Marshal(sb)
+	if err != nil {
+		return fmt.Errorf("encode the networks of container %s: %w", sb.Name, err)
+	}
+	if err := atomicfile.WriteVolatile(filepath.Join(v.c.RunDir(sb.Container), sandboxName), data, 0o600); err != nil {
+		return fmt.Errorf("store the networks of container %s: %w", sb.Name, err)
+	}
+	return nil
+}
+
+// Leave gives back what a container had that has ended. It may be repeated.
+func (v *Verbs) Leave(id string) error { return v.c.Networks.Leave(id) }
+
+// Restore takes what an adopted container has.
+func (v *Verbs) Restore(id string) error {
+	f, err := os.Open(filepath.Join(v.c.RunDir(id), sandboxName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSandbox))
+	if err != nil {
+		return err
+	}
+	var sb network.Sandbox
+	if err := json.Unmarshal(data, &sb); err != nil {
+		return fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	if sb.Container != id {
+		return fmt.Errorf("read %s: it is of container %q", f.Name(), sb.Container)
+	}
+	return v.c.Networks.Restore(&sb)
+}
+
+// Reconcile makes the host agree with the containers that were restored.
+func (v *Verbs) Reconcile() error { return v.c.Networks.Reconcile() }

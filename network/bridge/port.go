@@ -1,0 +1,20 @@
+package bridge
+
+import "errors"
+
+// Port makes a host's end a port of a bridge again, after somebody has deleted
+// the bridge. An end that is gone is no error: its container has ended.
+func (l *Links) Port(host, bridge string, isolated bool) error {
+	end, err := find(l.h, host)
+	if err != nil || end == nil {
+		return err
+	}
+	to, err := find(l.h, bridge)
+	if err != nil {
+		return err
+	}
+	if to == nil {
+		return errors.New("make " + host + " a port: bridge " + bridge + " does not exist")
+	}
+	return l.join(end, to, isolated)
+}

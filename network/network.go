@@ -1,0 +1,326 @@
+// Package network keeps networks and joins containers to them: each container
+// has its own interfaces, and the host routes between them, the world and
+// published ports.
+//
+// Level: L2.
+// Owns: the records of networks; who is in which with what address, name and port.
+// May import: its subrooms, internal/..., ociruntime/plan/netdevice, moby/moby/api.
+// Must not know: images, how a container is started, the Docker API's routes.
+//
+// # Words and life
+//
+// A network is a record and, from its first use on, a bridge of the host. An
+// endpoint is a container's place in one network; a [Sandbox] is a container's
+// network namespace with all its endpoints and published ports, and exists while
+// the container runs. [Networks.Join] decides everything about it and prepares the
+// host; the container's keeper then makes the interfaces ([Sandbox.Pairs]), which
+// end with the container; [Networks.Leave] gives back the rest. After a restart of the
+// daemon, [Networks.Restore] takes what is in use, and [Networks.Reconcile] makes the host
+// agree with that.
+//
+// # On disk
+//
+//	networks/            0700, below the data root
+//	networks/NAME.json   a network, as Docker's API shows it
+//	network/             below the run directory: gone after a reboot
+//	network/used         the host was touched since it booted
+//	network/forwarding   berth turned forwarding of packets on
+//
+// Addresses and ports in use are in the sandboxes, which the engine keeps with
+// the containers that run.
+package network
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"berth/network/ipam"
+	"berth/network/portmap"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
+)
+
+// Config says where networks are kept.
+type Config struct {
+	// Root is the directory of the records, Run one that a reboot empties.
+	Root, Run string
+	// ResolvConf is the host's, whose name servers are asked for other names.
+	ResolvConf string
+	Log        *slog.Logger
+}
+
+// Networks are the networks of a data root. It is safe for concurrent use.
+type Networks struct {
+	Config
+	ports *portmap.Table
+
+	// change orders creating and removing networks, which look at all others. It is
+	// taken before mu.
+	change sync.Mutex
+
+	mu        sync.RWMutex
+	byName    map[string]*state     // guarded by mu
+	sandboxes map[string]*Sandbox   // guarded by mu; by container
+	byAddr    map[netip.Addr]string // guarded by mu; an endpoint's address to its container
+
+	hostMu sync.Mutex
+	host   *host // guarded by hostMu; nil until networks are used
+
+	watching sync.WaitGroup
+	stop     context.CancelFunc
+	watch    context.Context // ends with Close
+}
+
+// state is a network in memory.
+type state struct {
+	rec   network.Network
+	pools []*ipam.Pool // of its subnets
+	mtu   uint32
+	icc   bool
+	masq  bool
+	bind  netip.Addr // where ports are published if nothing is said
+	iface string     // the bridge
+
+	// names are guarded by Networks.mu: a name to the endpoints that have it.
+	names map[string][]*Endpoint
+
+	raise sync.Mutex // held while its parts on the host are made
+	up    *raised    // guarded by raise
+}
+
+// Open reads the records below c.Root. The host is not touched.
+func Open(ctx context.Context, c Config) (*Networks, error) {
+	if err := os.MkdirAll(c.Root, 0o700); err != nil {
+		return nil, fmt.Errorf("open networks: %w", err)
+	}
+	n := &Networks{
+		Config: c, ports: portmap.NewTable(),
+		byName: map[string]*state{}, sandboxes: map[string]*Sandbox{}, byAddr: map[netip.Addr]string{},
+	}
+	n.watch, n.stop = context.WithCancel(context.WithoutCancel(ctx))
+	entries, err := os.ReadDir(c.Root)
+	if err != nil {
+		return nil, fmt.Errorf("open networks: %w", err)
+	}
+	for _, e := range entries {
+		s, err := n.load(e.Name())
+		if err != nil { // nobody knows what it is: it stays
+			c.Log.Error("skip network", "file", e.Name(), "error", err)
+			continue
+		}
+		if s != nil {
+			n.byName[s.rec.Name] = s
+		}
+	}
+	return n, nil
+}
+
+// Close ends the name server and gives up what is held. Bridges, rules and
+// running containers' interfaces stay.
+func (n *Networks) Close() error {
+	n.stop()
+	n.watching.Wait()
+	n.hostMu.Lock()
+	defer n.hostMu.Unlock()
+	if n.host == nil {
+		return nil
+	}
+	h := n.host
+	n.host = nil
+	return h.close()
+}
+
+// predefined are the networks that are no bridge.
+func predefined(name string) (network.Network, bool) {
+	if name != network.NetworkHost && name != network.NetworkNone {
+		return network.Network{}, false
+	}
+	driver := name
+	if name == network.NetworkNone {
+		driver = "null"
+	}
+	return network.Network{
+		Name: name, ID: idOf("predefined " + name), Scope: "local", Driver: driver, EnableIPv4: true,
+		IPAM: network.IPAM{Driver: "default", Config: []network.IPAMConfig{}}, Options: map[string]string{}, Labels: map[string]string{},
+	}, true
+}
+
+// find returns a network by id, prefix of an id, or name.
+func (n *Networks) find(ref string) (*state, error) {
+	if ref == "" || ref == network.NetworkDefault {
+		ref = network.NetworkBridge
+	}
+	if ref == network.NetworkBridge {
+		if err := n.ensureDefault(); err != nil {
+			return nil, err
+		}
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if s := n.byName[ref]; s != nil {
+		return s, nil
+	}
+	var found *state
+	for _, s := range n.byName {
+		switch {
+		case s.rec.ID == ref:
+			return s, nil
+		case !strings.HasPrefix(s.rec.ID, ref):
+		case found != nil:
+			return nil, invalid("network %s is ambiguous: several ids begin so", ref)
+		default:
+			found = s
+		}
+	}
+	if found == nil {
+		return nil, noNetwork(ref)
+	}
+	return found, nil
+}
+
+// noNetwork uses Docker's words: its clients look for them.
+func noNetwork(ref string) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found: see berth network ls", clip(ref)))
+}
+
+// Get returns one network with who is in it.
+func (n *Networks) Get(ref string) (network.Inspect, error) {
+	for _, name := range []string{network.NetworkHost, network.NetworkNone} {
+		rec, _ := predefined(name)
+		if ref == name || len(ref) >= 12 && strings.HasPrefix(rec.ID, ref) {
+			return network.Inspect{Network: rec, Containers: map[string]network.EndpointResource{}}, nil
+		}
+	}
+	s, err := n.find(ref)
+	if err != nil {
+		return network.Inspect{}, err
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.inspect(s), nil
+}
+
+// List returns all networks, ordered by name.
+func (n *Networks) List() ([]network.Inspect, error) {
+	if err := n.ensureDefault(); err != nil {
+		return nil, err
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	var all []network.Inspect
+	for _, s := range n.byName {
+		all = append(all, n.inspect(s))
+	}
+	for _, name := range []string{network.NetworkHost, network.NetworkNone} {
+		rec, _ := predefined(name)
+		all = append(all, network.Inspect{Network: rec, Containers: map[string]network.EndpointResource{}})
+	}
+	slices.SortFunc(all, func(a, b network.Inspect) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// inspect shows a network. Call it with mu held.
+func (n *Networks) inspect(s *state) network.Inspect {
+	out := network.Inspect{Network: s.rec, Containers: map[string]network.EndpointResource{}}
+	for id, sb := range n.sandboxes {
+		for _, ep := range sb.Endpoints {
+			if ep.Network != s.rec.ID {
+				continue
+			}
+			r := network.EndpointResource{Name: sb.Name, EndpointID: ep.ID, MacAddress: network.HardwareAddr(ep.MAC)}
+			for _, a := range ep.Addresses {
+				if a.Addr().Is4() {
+					r.IPv4Address = a
+				} else {
+					r.IPv6Address = a
+				}
+			}
+			out.Containers[id] = r
+		}
+	}
+	return out
+}
+
+// states returns all networks.
+func (n *Networks) states() []*state {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return slices.Collect(maps.Values(n.byName))
+}
+
+// inUse counts the running containers of a network.
+func (n *Networks) inUse(s *state) (names []string) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, sb := range n.sandboxes {
+		if sb.endpoint(s.rec.ID) != nil {
+			names = append(names, sb.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Remove removes a network. One that is in use is of class Conflict, a predefined
+// one of class PermissionDenied.
+func (n *Networks) Remove(ref string) (network.Network, error) {
+	if rec, ok := predefined(ref); ok || ref == network.NetworkBridge || ref == network.NetworkDefault {
+		return rec, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("%s is a pre-defined network and cannot be removed", ref))
+	}
+	n.change.Lock()
+	defer n.change.Unlock()
+	s, err := n.find(ref)
+	if err != nil {
+		return network.Network{}, err
+	}
+	if s.rec.Name == network.NetworkBridge {
+		return s.rec, errdefs.ErrPermissionDenied.WithMessage("bridge is a pre-defined network and cannot be removed")
+	}
+	s.raise.Lock()
+	defer s.raise.Unlock()
+	// From here on nobody finds it, and who has found it cannot join any more.
+	n.mu.Lock()
+	delete(n.byName, s.rec.Name)
+	n.mu.Unlock()
+	if users := n.inUse(s); len(users) > 0 {
+		n.put(s)
+		return s.rec, errdefs.ErrConflict.WithMessage(fmt.Sprintf(
+			"network %s is in use by %s: stop or disconnect them first", s.rec.Name, strings.Join(users, ", ")))
+	}
+	if err := n.lower(s); err != nil {
+		n.put(s)
+		return s.rec, err
+	}
+	if err := n.unlink(s.rec.Name); err != nil {
+		n.put(s)
+		return s.rec, err
+	}
+	return s.rec, nil
+}
+
+func (n *Networks) put(s *state) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.byName[s.rec.Name] = s
+}
+
+func idOf(what string) string { return hex.EncodeToString(digest(what)) }
+
+func invalid(format string, args ...any) error {
+	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
+}
+
+func clip(s string) string { return s[:min(len(s), 200)] }
+
+// errGone says that a network was removed while a container was about to join it.
+var errGone = errors.New("the network was removed just now")
