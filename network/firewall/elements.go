@@ -167,7 +167,8 @@ func (e elements) addPorts(ports []Port) error {
 		to, again := seen[key]
 		if again && to != p.To {
 			return errdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf(
-				"port %s is published twice: for %s and for %s", p, to, p.To))
+				"port %s is published twice: for %s and for %s", p, to, p.To,
+			))
 		}
 		if !again {
 			seen[key] = p.To
@@ -203,11 +204,13 @@ func (p Port) element() (string, nftables.SetElement, error) {
 	switch {
 	case !ok:
 		return "", nftables.SetElement{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-			"port %s: no protocol %q: use tcp, udp or sctp", p, p.Protocol))
+			"port %s: no protocol %q: use tcp, udp or sctp", p, p.Protocol,
+		))
 	case !host.IsValid() || !to.IsValid() || p.Host.Port() == 0 || p.To.Port() == 0 ||
 		to.IsUnspecified() || host.Is4() != to.Is4():
 		return "", nftables.SetElement{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-			"port %s cannot lead to %s: both need an address of the same family and a port", p, p.To))
+			"port %s cannot lead to %s: both need an address of the same family and a port", p, p.To,
+		))
 	}
 	set, key := mapPorts6, slices.Concat(padded(proto), padPort(p.Host.Port()))
 	if host.Is4() {

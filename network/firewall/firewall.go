@@ -246,5 +246,6 @@ func checkTableName(name string) error {
 		return nil
 	}
 	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-		"invalid name of an nftables table %.80q: use up to 63 of [a-zA-Z0-9_-], the first a letter", name))
+		"invalid name of an nftables table %.80q: use up to 63 of [a-zA-Z0-9_-], the first a letter", name,
+	))
 }

@@ -111,7 +111,8 @@ func sourceIn(f family, set string) []expr.Any {
 func fromHome(f family, set string) []expr.Any {
 	address := f.address(source)
 	address.DestRegister = reg2
-	return append(f.only(),
+	return append(
+		f.only(),
 		&expr.Meta{Key: oif, Register: reg1},
 		address,
 		&expr.Lookup{SourceRegister: reg1, SetName: set},
@@ -161,7 +162,8 @@ func publishedAt(f family, set string) []expr.Any {
 	if f == ip6 {
 		proto, port = reg2, word5
 	}
-	return append(f.only(),
+	return append(
+		f.only(),
 		f.address(destination),
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: proto},
 		destinationPort(port),

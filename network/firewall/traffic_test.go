@@ -62,6 +62,9 @@ func labPorts() []firewall.Port {
 // bridged, else routed.
 func eachLab(t *testing.T, test func(*testing.T, *lab)) {
 	t.Parallel()
+	if os.Getenv("BERTH_TEST_VM") != "" { // a machine of our own
+		newSpace(t).run("", "modprobe", "br_netfilter")
+	}
 	for _, netfilter := range []string{"0", "1"} {
 		t.Run("br_netfilter "+netfilter, func(t *testing.T) {
 			t.Parallel()
