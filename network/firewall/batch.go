@@ -33,7 +33,8 @@ type socketOptions interface {
 
 func configureSocket[C socketOptions](c C) error {
 	return errors.Join(
-		c.SetWriteBuffer(socketBuffer), c.SetReadBuffer(socketBuffer), c.SetDeadline(time.Now().Add(answerTime)))
+		c.SetWriteBuffer(socketBuffer), c.SetReadBuffer(socketBuffer), c.SetDeadline(time.Now().Add(answerTime)),
+	)
 }
 
 // connect returns a connection to nftables in the table's namespace. A new
@@ -72,7 +73,8 @@ func (t *Table) changeLocked(e elements, do operation) error {
 	err := t.batch(func(c *nftables.Conn, table *nftables.Table) error { return do(e, c, table) })
 	if errors.Is(err, syscall.ENOENT) {
 		return fmt.Errorf("%w (%w)", errdefs.ErrFailedPrecondition.WithMessage(
-			"the table is not there, or somebody deleted a part of it: restart berthd, which writes it anew"), err)
+			"the table is not there, or somebody deleted a part of it: restart berthd, which writes it anew",
+		), err)
 	}
 	return taken(err)
 }
@@ -81,7 +83,8 @@ func (t *Table) changeLocked(e elements, do operation) error {
 func taken(err error) error {
 	if errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.EBUSY) {
 		return fmt.Errorf("%w (%w)", errdefs.ErrAlreadyExists.WithMessage(
-			"a port leads to another container already, or a subnet overlaps with that of another network"), err)
+			"a port leads to another container already, or a subnet overlaps with that of another network",
+		), err)
 	}
 	return err
 }
@@ -126,12 +129,14 @@ func noNftables(err error) error {
 		if errors.Is(err, errno) {
 			return fmt.Errorf("%w (%w)", errdefs.ErrNotImplemented.WithMessage(
 				"the kernel has no nftables, or not all that bridge networks need: load or build in "+
-					"nf_tables, nft_ct, nft_nat, nft_masq, nft_fib_inet, or run containers with --network host or none"), err)
+					"nf_tables, nft_ct, nft_nat, nft_masq, nft_fib_inet, or run containers with --network host or none",
+			), err)
 		}
 	}
 	if errors.Is(err, syscall.EPERM) {
 		return fmt.Errorf("%w (%w)", errdefs.ErrPermissionDenied.WithMessage(
-			"bridge networks need the capability CAP_NET_ADMIN: run berthd as root"), err)
+			"bridge networks need the capability CAP_NET_ADMIN: run berthd as root",
+		), err)
 	}
 	return err
 }

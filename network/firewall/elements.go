@@ -17,10 +17,12 @@ import (
 // Names of the sets and maps.
 const (
 	setBridges     = "bridges"     // interfaces
-	setWithin      = "within"      // each bridge twice: in and out by the same
+	setWithin      = "within"      // each bridge twice: in and out by it
 	setInternal    = "internal"    // bridges of internal networks
 	setMasquerade4 = "masquerade4" // subnets
 	setMasquerade6 = "masquerade6"
+	setHome4       = "home4" // bridge . subnet
+	setHome6       = "home6"
 	mapPorts4      = "ports4" // protocol . port : container
 	mapPorts6      = "ports6"
 	mapPortsAt4    = "ports_at4" // host address . protocol . port : container
@@ -38,6 +40,8 @@ func sets(table *nftables.Table) []*nftables.Set {
 		{Name: setInternal, KeyType: ifname},
 		{Name: setMasquerade4, KeyType: ip4, Interval: true},
 		{Name: setMasquerade6, KeyType: ip6, Interval: true},
+		{Name: setHome4, KeyType: join(ifname, ip4), Interval: true, Concatenation: true},
+		{Name: setHome6, KeyType: join(ifname, ip6), Interval: true, Concatenation: true},
 		{Name: mapPorts4, KeyType: join(proto, port), DataType: join(ip4, port), IsMap: true, Concatenation: true},
 		{Name: mapPorts6, KeyType: join(proto, port), DataType: join(ip6, port), IsMap: true, Concatenation: true},
 		{Name: mapPortsAt4, KeyType: join(ip4, proto, port), DataType: join(ip4, port), IsMap: true, Concatenation: true},
@@ -117,34 +121,39 @@ func (e elements) addNetwork(n Network) error {
 		if !p.IsValid() || p.Addr().Is4In6() {
 			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid subnet of bridge %s: %s", n.Bridge, p))
 		}
-		if n.Masquerade && !n.Internal {
-			e.putSubnet(p.Masked())
-		}
+		e.putSubnet(name, p.Masked(), n.Masquerade && !n.Internal)
 	}
 	return nil
 }
 
-// putSubnet adds a prefix as the kernel has intervals: first address, first one after.
-func (e elements) putSubnet(p netip.Prefix) {
-	set := setMasquerade6
+// putSubnet adds a prefix as the kernel has intervals: in a concatenation first and
+// last, alone the first and, as another element, the first one after.
+func (e elements) putSubnet(bridge []byte, p netip.Prefix, masquerade bool) {
+	home, outside := setHome6, setMasquerade6
 	if p.Addr().Is4() {
-		set = setMasquerade4
+		home, outside = setHome4, setMasquerade4
 	}
-	g := group{{Key: p.Addr().AsSlice()}}
-	if end := after(p); end.IsValid() {
+	first, last := p.Addr(), lastOf(p)
+	e.put(home, nftables.SetElement{
+		Key: slices.Concat(bridge, first.AsSlice()), KeyEnd: slices.Concat(bridge, last.AsSlice()),
+	})
+	if !masquerade {
+		return
+	}
+	g := group{{Key: first.AsSlice()}}
+	if end := last.Next(); end.IsValid() { // nothing comes after the last address of all
 		g = append(g, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
 	}
-	e.put(set, g...)
+	e.put(outside, g...)
 }
 
-// after returns the first address after a prefix; there is none after the last one's.
-func after(p netip.Prefix) netip.Addr {
+func lastOf(p netip.Prefix) netip.Addr {
 	b := p.Addr().AsSlice()
 	for i := p.Bits(); i < len(b)*8; i++ {
 		b[i/8] |= 0x80 >> (i % 8)
 	}
 	last, _ := netip.AddrFromSlice(b)
-	return last.Next()
+	return last
 }
 
 func (e elements) addPorts(ports []Port) error {
@@ -158,7 +167,8 @@ func (e elements) addPorts(ports []Port) error {
 		to, again := seen[key]
 		if again && to != p.To {
 			return errdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf(
-				"port %s is published twice: for %s and for %s", p, to, p.To))
+				"port %s is published twice: for %s and for %s", p, to, p.To,
+			))
 		}
 		if !again {
 			seen[key] = p.To
@@ -194,11 +204,13 @@ func (p Port) element() (string, nftables.SetElement, error) {
 	switch {
 	case !ok:
 		return "", nftables.SetElement{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-			"port %s: no protocol %q: use tcp, udp or sctp", p, p.Protocol))
+			"port %s: no protocol %q: use tcp, udp or sctp", p, p.Protocol,
+		))
 	case !host.IsValid() || !to.IsValid() || p.Host.Port() == 0 || p.To.Port() == 0 ||
 		to.IsUnspecified() || host.Is4() != to.Is4():
 		return "", nftables.SetElement{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-			"port %s cannot lead to %s: both need an address of the same family and a port", p, p.To))
+			"port %s cannot lead to %s: both need an address of the same family and a port", p, p.To,
+		))
 	}
 	set, key := mapPorts6, slices.Concat(padded(proto), padPort(p.Host.Port()))
 	if host.Is4() {

@@ -59,10 +59,14 @@
 //
 // # What stays with the caller
 //
-// Forwarding and route_localnet sysctls; connection tracking entries: a UDP
+// Forwarding and route_localnet sysctls; hairpin mode of the bridges' ports, without
+// which a container does not reach its own published port where br_netfilter is
+// loaded (packets that are sent back are then bridged, not routed); connection tracking entries: a UDP
 // "connection" to a port that was published or removed a moment ago keeps its way
-// until its entry is deleted. The host's ::1 is no published address:
-// see publishedRules.
+// until its entry is deleted.
+//
+// The host's 127.0.0.1 leads to published ports of IPv4, but its ::1 not to those of
+// IPv6: the kernel has no way back. The host's other IPv6 addresses do.
 package firewall
 
 import (
@@ -156,7 +160,7 @@ func (t *Table) Reset(s State) error {
 		addRules(c, table, s.DropForward)
 		return e.add(c, table)
 	})
-	if errors.Is(err, syscall.ENOENT) { // of what a rule needs, not of the table
+	if !errors.Is(err, syscall.EINVAL) { // which would be our mistake here
 		err = noNftables(err)
 	}
 	if err != nil {
@@ -242,5 +246,6 @@ func checkTableName(name string) error {
 		return nil
 	}
 	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-		"invalid name of an nftables table %.80q: use up to 63 of [a-zA-Z0-9_-], the first a letter", name))
+		"invalid name of an nftables table %.80q: use up to 63 of [a-zA-Z0-9_-], the first a letter", name,
+	))
 }

@@ -196,7 +196,7 @@ func (s *space) sees(proto, to, want string) {
 // fails checks that there is no answer.
 func (s *space) fails(proto, to string) {
 	s.t.Helper()
-	if got, err := s.ask(proto, to, 200*time.Millisecond); err == nil {
+	if got, err := s.ask(proto, to, 100*time.Millisecond); err == nil {
 		s.t.Errorf("ask %s %s: the server sees %s; want no answer", proto, to, got)
 	}
 }
@@ -246,7 +246,8 @@ func (l *lab) container(t *testing.T, bridge string, net, host int) *space {
 	t.Helper()
 	s := newSpace(t)
 	veth := fmt.Sprintf("%s%d", bridge, host)
-	l.host.ip(fmt.Sprintf("link add %[1]s type veth peer name eth0 netns %[2]s\nlink set %[1]s master %[3]s up", veth, s.path, bridge))
+	l.host.ip(fmt.Sprintf("link add %[1]s type veth peer name eth0 netns %[2]s\nlink set %[1]s master %[3]s up\n"+
+		"link set %[1]s type bridge_slave hairpin on", veth, s.path, bridge))
 	s.ip(fmt.Sprintf("addr add 172.30.%[1]d.%[2]d/24 dev eth0\naddr add fd00:%[1]d::%[2]d/64 dev eth0 nodad\n"+
 		"link set eth0 up\nroute add default via 172.30.%[1]d.1\nroute add default via fd00:%[1]d::1", net, host))
 	return s

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"syscall"
 
 	"github.com/google/nftables/expr"
@@ -95,9 +96,27 @@ func loopback4(s side) []expr.Any {
 	return append(ip4.only(), first, &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{127}})
 }
 
+// ip6 daddr ::1
+func toLoopback6() []expr.Any {
+	return append(ip6.only(), ip6.address(destination),
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: netip.IPv6Loopback().AsSlice()})
+}
+
 // ip saddr @set, ip6 saddr @set
 func sourceIn(f family, set string) []expr.Any {
 	return append(f.only(), f.address(source), &expr.Lookup{SourceRegister: reg1, SetName: set})
+}
+
+// oifname . ip saddr @set, oifname . ip6 saddr @set: in postrouting there is no iifname.
+func fromHome(f family, set string) []expr.Any {
+	address := f.address(source)
+	address.DestRegister = reg2
+	return append(
+		f.only(),
+		&expr.Meta{Key: oif, Register: reg1},
+		address,
+		&expr.Lookup{SourceRegister: reg1, SetName: set},
+	)
 }
 
 // fib daddr type local
@@ -143,7 +162,8 @@ func publishedAt(f family, set string) []expr.Any {
 	if f == ip6 {
 		proto, port = reg2, word5
 	}
-	return append(f.only(),
+	return append(
+		f.only(),
 		f.address(destination),
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: proto},
 		destinationPort(port),
@@ -171,6 +191,8 @@ func masquerade() []expr.Any { return []expr.Any{&expr.Masq{}} }
 func accept() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
 
 func drop() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }
+
+func leave() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}} }
 
 func jump(chain string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}

@@ -34,11 +34,11 @@ func chains() []chain {
 		{"published", nil, "", nil, always(publishedRules)},
 		{
 			"prerouting", nftables.ChainHookPrerouting, nftables.ChainTypeNAT, nftables.ChainPriorityNATDest,
-			always(toPublishedRules),
+			always(preroutingRules),
 		},
 		{
 			"output", nftables.ChainHookOutput, nftables.ChainTypeNAT, nftables.ChainPriorityNATDest,
-			always(toPublishedRules),
+			always(outputRules),
 		},
 		{"inward", nil, "", nil, always(inwardRules)},
 		{
@@ -85,8 +85,15 @@ func loopbackRules() []rule {
 	}
 }
 
-func toPublishedRules() []rule {
+func preroutingRules() []rule {
 	return []rule{on("to the host itself", toLocalAddress(), jump("published"))}
+}
+
+// outputRules leave ::1 alone. The kernel routes no packet of a bridge to ::1, and
+// IPv6 has no route_localnet, so replies would not arrive: better that nobody
+// answers at once, and the client tries 127.0.0.1.
+func outputRules() []rule {
+	return append([]rule{on("no way back from a bridge", toLoopback6(), leave())}, preroutingRules()...)
 }
 
 // publishedRules: the first that finds its port in a map decides.
@@ -123,7 +130,8 @@ func inwardRules() []rule {
 
 func postroutingRules() []rule {
 	return []rule{
-		on("back into the bridge it came from", withinBridge(), dnatted(), masquerade()),
+		on("back into the bridge it came from", dnatted(), fromHome(ip4, setHome4), masquerade()),
+		on("back into the bridge it came from", dnatted(), fromHome(ip6, setHome6), masquerade()),
 		on("from the host's loopback address", loopback4(source), in(oif, setBridges), masquerade()),
 		on("to the outside", sourceIn(ip4, setMasquerade4), notIn(oif, setBridges), masquerade()),
 		on("to the outside", sourceIn(ip6, setMasquerade6), notIn(oif, setBridges), masquerade()),
