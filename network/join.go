@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,7 +144,7 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	_, _ = rand.Read(id) // never fails (crypto/rand)
 	ep := &Endpoint{
 		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.iface, bridgeIndex: up.index,
-		Inside: inside, Host: "vb" + hex.EncodeToString(id[:5]), MTU: s.mtu, Isolated: !s.icc, Internal: s.rec.Internal,
+		Inside: inside, Host: "vb" + hex.EncodeToString(id[:5]), MTU: s.mtu, Isolated: !s.icc, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
 		Settings: w.Settings,
 	}
 	if ep.HostIndex, err = up.host.links.NextIndex(); err != nil {
@@ -157,6 +158,13 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 		ep.Aliases = w.Settings.Aliases
 	}
 	return ep, nil
+}
+
+// bridgesPassNetfilter says whether packets within a bridge pass the firewall
+// (br_netfilter): a published port leads back to the same bridge port then.
+func bridgesPassNetfilter() bool {
+	b, err := os.ReadFile("/proc/sys/net/bridge/bridge-nf-call-iptables")
+	return err == nil && strings.TrimSpace(string(b)) == "1"
 }
 
 // address takes addresses of each of the network's subnets.

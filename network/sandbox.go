@@ -36,6 +36,7 @@ type Endpoint struct {
 	MAC          net.HardwareAddr
 	MTU          uint32
 	Isolated     bool `json:",omitempty"`
+	Hairpin      bool `json:",omitempty"`
 	// Addresses have the length of the subnet; Gateways are the network's.
 	Addresses []netip.Prefix
 	Gateways  []netip.Addr
@@ -67,7 +68,7 @@ func (sb *Sandbox) Pairs() []netdevice.Pair {
 	var pairs []netdevice.Pair
 	for _, ep := range sb.Endpoints {
 		p := netdevice.Pair{
-			Host: ep.Host, HostIndex: ep.HostIndex, Bridge: ep.bridgeIndex, BridgeName: ep.Bridge, Isolated: ep.Isolated,
+			Host: ep.Host, HostIndex: ep.HostIndex, Bridge: ep.bridgeIndex, BridgeName: ep.Bridge, Isolated: ep.Isolated, Hairpin: ep.Hairpin,
 			Inside: ep.Inside, MAC: ep.MAC, MTU: ep.MTU, Addresses: ep.Addresses,
 		}
 		if ep.Default {

@@ -168,6 +168,7 @@ const (
 	IflaInfoData        = unix.IFLA_INFO_DATA
 	IflaProtinfo        = unix.IFLA_PROTINFO
 	IflaBrportIsolated  = unix.IFLA_BRPORT_ISOLATED
+	IflaBrportMode      = unix.IFLA_BRPORT_MODE
 	RtmSetlink          = unix.RTM_SETLINK
 	NlaFNested          = unix.NLA_F_NESTED
 	IfaFNodad           = unix.IFA_F_NODAD

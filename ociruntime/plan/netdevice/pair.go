@@ -22,6 +22,9 @@ type Pair struct {
 	BridgeName string
 	// Isolated: the port's traffic goes to the host only, not to other isolated ones.
 	Isolated bool
+	// Hairpin: what comes from the port may go back to it, as when a container asks for
+	// a port that it publishes itself, on a host whose bridges pass netfilter.
+	Hairpin bool
 	// Inside is the container's end.
 	Inside    string
 	MAC       net.HardwareAddr
@@ -45,11 +48,17 @@ func Make(c *call.Calls, pairs []Pair, open func(to program.Slot)) {
 		open(buf.Slot(file))
 		send(c, buf, len(m))
 		c.Call("close", syscall.SYS_CLOSE, buf.Slot(file).Value())
+		var port []byte
 		if p.Isolated {
-			c.Do("isolate bridge port %s", p.Host)
+			port = append(port, encode(Attribute{linux.IflaBrportIsolated, []byte{1}})...)
+		}
+		if p.Hairpin {
+			port = append(port, encode(Attribute{linux.IflaBrportMode, []byte{1}})...)
+		}
+		if len(port) > 0 {
+			c.Do("set bridge port %s", p.Host)
 			head := linkHead(p.HostIndex, 0, 0)
 			head[0] = syscall.AF_BRIDGE
-			port := encode(Attribute{linux.IflaBrportIsolated, []byte{1}})
 			m := whole(append(message(linux.RtmSetlink, head), encode(Attribute{linux.IflaProtinfo | linux.NlaFNested, port})...))
 			send(c, c.Buffer("port", m), len(m))
 		}
