@@ -17,16 +17,19 @@ func TestForgetFlows(t *testing.T) {
 	for _, c := range []string{"link add eth0 type bridge", "link set eth0 up", "address add 10.1.0.5/24 dev eth0", "address add fd00:5::5/64 dev eth0 nodad"} {
 		h.run("ip", strings.Fields(c)...)
 	}
-	flow := func(family, dst string, port int, reply string, replyPort int) {
-		h.run("conntrack", "-I", "-f", family, "-p", "udp", "-s", reply, "-d", dst, "--sport", "999", "--dport", fmt.Sprint(port),
-			"-r", reply, "-q", dst, "--reply-port-src", fmt.Sprint(replyPort), "--reply-port-dst", "999", "-t", "300")
+	client := 1000
+	flow := func(dst string, port int, reply string, replyPort int) {
+		client++ // no two flows have an end in common
+		from := fmt.Sprint(client)
+		h.run("conntrack", "-I", "-p", "udp", "-s", reply, "-d", dst, "--sport", from, "--dport", fmt.Sprint(port),
+			"-r", reply, "-q", dst, "--reply-port-src", fmt.Sprint(replyPort), "--reply-port-dst", from, "-t", "300")
 	}
-	flow("ipv4", "10.1.0.5", 53, "172.17.0.2", 53)   // to the container
-	flow("ipv4", "10.1.0.5", 53, "172.17.0.9", 53)   // to the one before
-	flow("ipv4", "127.0.0.1", 53, "172.17.0.9", 53)  // likewise
-	flow("ipv4", "10.1.0.5", 54, "172.17.0.9", 53)   // another port
-	flow("ipv4", "192.0.2.1", 53, "172.17.0.9", 53)  // another host
-	flow("ipv6", "fd00:5::5", 53, "fd00:1::9", 5353) // another family
+	flow("10.1.0.5", 53, "172.17.0.2", 53)   // to the container
+	flow("10.1.0.5", 53, "172.17.0.9", 53)   // to the one before
+	flow("127.0.0.1", 53, "172.17.0.9", 53)  // likewise
+	flow("10.1.0.5", 54, "172.17.0.9", 53)   // another port
+	flow("192.0.2.1", 53, "172.17.0.9", 53)  // another host
+	flow("fd00:5::5", 53, "fd00:1::9", 5353) // another family
 	count := func() string {
 		return fmt.Sprint(strings.Count(h.run("conntrack", "-L", "-f", "ipv4"), "udp "), strings.Count(h.run("conntrack", "-L", "-f", "ipv6"), "udp "))
 	}
