@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"berth/internal/linux"
+	"berth/internal/linux/netns"
 )
 
 func TestForgetFlows(t *testing.T) {
@@ -100,7 +100,7 @@ func TestLeaks(t *testing.T) {
 		l, err := Open()
 		must(t, err)
 		must(t, l.Close())
-		must(t, linux.InNetNS(h.ns, func() error { _, err := net.Interfaces(); return err }))
+		must(t, netns.Do(h.ns, func() error { _, err := net.Interfaces(); return err }))
 		must(t, h.Remove("berth0"))
 	}
 	round()

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"berth/internal/linux"
+	"berth/internal/linux/netns"
 	"berth/internal/testutil"
 )
 
@@ -23,12 +23,12 @@ type host struct {
 func newHost(t *testing.T) *host {
 	t.Helper()
 	testutil.RequireRoot(t)
-	ns, err := linux.NewNetNS()
+	ns, err := netns.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var links *Links
-	err = linux.InNetNS(ns, func() error {
+	err = netns.Do(ns, func() error {
 		links, err = Open()
 		return err
 	})
@@ -55,7 +55,7 @@ func (h *host) run(name string, args ...string) string {
 func runIn(t *testing.T, ns *os.File, name string, args ...string) string {
 	t.Helper()
 	var out []byte
-	err := linux.InNetNS(ns, func() error {
+	err := netns.Do(ns, func() error {
 		var err error
 		out, err = exec.Command(name, args...).CombinedOutput()
 		return err
@@ -149,7 +149,7 @@ func newContainer(t *testing.T) *container {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ns, err := linux.OpenNetNS(cmd.Process.Pid)
+	ns, err := netns.Open(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
