@@ -205,7 +205,7 @@ func mountOverlayAttached(o Overlay) (*os.File, error) {
 		err  error
 	}
 	done := make(chan result)
-	go onDyingThread(func() {
+	go OnDyingThread(func() {
 		root, err := attachOverlay(o)
 		done <- result{root, err}
 	})

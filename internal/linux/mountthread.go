@@ -23,7 +23,7 @@ func NewMountThread(change func() error) (*MountThread, error) {
 	t := &MountThread{work: make(chan func())}
 	ready := make(chan error)
 	t.ended.Go(func() {
-		onDyingThread(func() {
+		OnDyingThread(func() {
 			err := unshareMounts()
 			if err == nil {
 				err = change()
@@ -41,17 +41,18 @@ func NewMountThread(change func() error) (*MountThread, error) {
 	return t, nil
 }
 
-// onDyingThread runs f on a thread that ends with it, and whatever f did to the
-// thread's namespaces ends too. Never on the process's first thread: that one
+// OnDyingThread runs f on a thread that ends with it, and whatever f did to the
+// thread's namespaces ends too. It is the last thing its goroutine does. Never on
+// the process's first thread: that one
 // cannot end, would keep the mounts, and /proc/self would tell of them.
-func onDyingThread(f func()) {
+func OnDyingThread(f func()) {
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() {
 		f() // never unlocked: the caller's goroutine ends, and the thread with it
 		return
 	}
 	var other sync.WaitGroup
-	other.Go(func() { onDyingThread(f) }) // not here: this thread is taken
+	other.Go(func() { OnDyingThread(f) }) // not here: this thread is taken
 	other.Wait()
 	runtime.UnlockOSThread()
 }

@@ -3,7 +3,7 @@
 //
 // Level: L2, a subroom of network.
 // Owns: network devices, their addresses, routes and sysctls; connection tracking entries.
-// May import: vishvananda/netlink (its only importer), containerd/errdefs, internal/cleanup, internal/linux.
+// May import: vishvananda/netlink (its only importer), containerd/errdefs, internal/cleanup, internal/linux, internal/linux/netns.
 // Must not know: records of networks, which address is whose, firewall rules.
 //
 // Nothing is remembered here: the kernel is asked each time. A bridge is known
@@ -19,7 +19,7 @@ import (
 	"sync"
 	"syscall"
 
-	"berth/internal/linux"
+	"berth/internal/linux/netns"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -41,7 +41,7 @@ type Links struct {
 // Open makes a Links for the network namespace of the calling thread. Whoever
 // calls it in another one than the process's locks the thread before.
 func Open() (*Links, error) {
-	ns, err := linux.OpenNetNS(0)
+	ns, err := netns.Open(0)
 	if err != nil {
 		return nil, fmt.Errorf("open network namespace: %w", err)
 	}
@@ -60,7 +60,7 @@ func (l *Links) Close() error {
 }
 
 // within runs f on a thread in the namespace of l, for what no socket of l's does: sysctls.
-func (l *Links) within(f func() error) error { return linux.InNetNS(l.ns, f) }
+func (l *Links) within(f func() error) error { return netns.Do(l.ns, f) }
 
 // find returns the device of that name, nil if there is none.
 func find(h *netlink.Handle, name string) (netlink.Link, error) {

@@ -9,7 +9,7 @@ import (
 	"os"
 	"syscall"
 
-	"berth/internal/linux"
+	"berth/internal/linux/netns"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -24,11 +24,11 @@ type Namespace struct {
 
 // NewNamespace makes one.
 func NewNamespace() (*Namespace, error) {
-	ns, err := linux.NewNetNS()
+	ns, err := netns.New()
 	if err != nil {
 		return nil, fmt.Errorf("make network namespace: %w", err)
 	}
-	err = linux.InNetNS(ns, func() error {
+	err = netns.Do(ns, func() error {
 		h, err := netlink.NewHandle(syscall.NETLINK_ROUTE)
 		if err != nil {
 			return fmt.Errorf("open netlink: %w", err)
@@ -90,7 +90,7 @@ func (l *Links) Detach(host string) error { return l.RemoveLink(host) }
 // are bound to the device: a packet that comes to the address from another network is not
 // for them. The caller closes both.
 func (n *Namespace) Listen(ctx context.Context, at netip.AddrPort) (udp net.PacketConn, tcp net.Listener, err error) {
-	err = linux.InNetNS(n.ns, func() error {
+	err = netns.Do(n.ns, func() error {
 		device, err := deviceOf(at.Addr())
 		if err != nil {
 			return err

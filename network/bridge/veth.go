@@ -9,7 +9,7 @@ import (
 	"syscall"
 
 	"berth/internal/cleanup"
-	"berth/internal/linux"
+	"berth/internal/linux/netns"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -31,7 +31,7 @@ type Veth struct {
 // inside is born there, gets its addresses and routes and is up. Class
 // FailedPrecondition if the process has ended, NotFound if there is no such bridge.
 func (l *Links) Plug(pid int, v Veth) error {
-	ns, err := linux.OpenNetNS(pid)
+	ns, err := netns.Open(pid)
 	if errors.Is(err, os.ErrProcessDone) {
 		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("process %d has ended: it has no network to plug %s into", pid, v.Inside))
 	}
@@ -63,7 +63,7 @@ func (l *Links) plug(ns *os.File, v Veth) (err error) {
 	if err := l.join(host, bridge, v.Isolated); err != nil {
 		return err
 	}
-	err = linux.InNetNS(ns, func() error { return l.setUpInside(v) })
+	err = netns.Do(ns, func() error { return l.setUpInside(v) })
 	if err != nil {
 		return fmt.Errorf("set up network device %s inside: %w", v.Inside, err)
 	}
@@ -188,13 +188,13 @@ func (l *Links) Unplug(pid int, inside string) error {
 // withProcess runs f with a handle for the network namespace of a process. Its
 // socket is made there; f runs anywhere.
 func withProcess(pid int, f func(*netlink.Handle) error) error {
-	ns, err := linux.OpenNetNS(pid)
+	ns, err := netns.Open(pid)
 	if err != nil {
 		return fmt.Errorf("open network namespace of process %d: %w", pid, err)
 	}
 	defer ns.Close()
 	var h *netlink.Handle
-	err = linux.InNetNS(ns, func() error {
+	err = netns.Do(ns, func() error {
 		h, err = netlink.NewHandle(syscall.NETLINK_ROUTE)
 		return err
 	})

@@ -1,4 +1,10 @@
-package linux
+// Package netns opens, makes and enters network namespaces.
+//
+// Level: L0.
+// Owns: moving threads between network namespaces.
+// May import: the standard library, internal/linux, golang.org/x/sys/unix.
+// Must not know: what is done in a namespace.
+package netns
 
 import (
 	"errors"
@@ -7,12 +13,14 @@ import (
 	"strconv"
 	"sync"
 
+	"berth/internal/linux"
+
 	"golang.org/x/sys/unix"
 )
 
-// OpenNetNS opens the network namespace of a process, or of the calling thread
+// Open opens the network namespace of a process, or of the calling thread
 // if pid is 0. os.ErrProcessDone if there is no such process or it has ended.
-func OpenNetNS(pid int) (*os.File, error) {
+func Open(pid int) (*os.File, error) {
 	path := "/proc/thread-self/ns/net"
 	if pid != 0 {
 		path = "/proc/" + strconv.Itoa(pid) + "/ns/net"
@@ -27,16 +35,16 @@ func OpenNetNS(pid int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// NewNetNS makes a network namespace (unshare(2) CLONE_NEWNET). It lives as long
+// New makes a network namespace (unshare(2) CLONE_NEWNET). It lives as long
 // as the file or something in it, sockets for example.
-func NewNetNS() (*os.File, error) {
+func New() (*os.File, error) {
 	var file *os.File
 	var err error
 	var made sync.WaitGroup
 	made.Go(func() {
-		onDyingThread(func() {
+		linux.OnDyingThread(func() {
 			if err = os.NewSyscallError("unshare CLONE_NEWNET", unix.Unshare(unix.CLONE_NEWNET)); err == nil {
-				file, err = OpenNetNS(0)
+				file, err = Open(0)
 			}
 		})
 	})
@@ -44,16 +52,16 @@ func NewNetNS() (*os.File, error) {
 	return file, err
 }
 
-// InNetNS runs f on a thread that is in the network namespace ns. What f opens
+// Do runs f on a thread that is in the network namespace ns. What f opens
 // stays there: sockets, and files below /proc/sys/net. f starts no goroutine
 // that counts on it.
-func InNetNS(ns *os.File, f func() error) error {
+func Do(ns *os.File, f func() error) error {
 	var err error
 	var ran sync.WaitGroup
 	ran.Go(func() {
 		runtime.LockOSThread()
 		var back func() error
-		if back, err = enterNetNS(ns); err != nil {
+		if back, err = enter(ns); err != nil {
 			runtime.UnlockOSThread()
 			return
 		}
@@ -66,22 +74,23 @@ func InNetNS(ns *os.File, f func() error) error {
 	return err
 }
 
-// enterNetNS moves the calling thread and returns the way back.
-func enterNetNS(ns *os.File) (back func() error, err error) {
-	home, err := OpenNetNS(0)
+// enter moves the calling thread and returns the way back.
+func enter(ns *os.File) (back func() error, err error) {
+	home, err := Open(0)
 	if err != nil {
 		return nil, err
 	}
-	if err := setns(ns, unix.CLONE_NEWNET); err != nil {
+	if err := setns(ns); err != nil {
 		return nil, errors.Join(err, home.Close())
 	}
-	return func() error { return errors.Join(setns(home, unix.CLONE_NEWNET), home.Close()) }, nil
+	return func() error { return errors.Join(setns(home), home.Close()) }, nil
 }
 
-func setns(ns *os.File, kind int) error {
-	var err error
-	if cerr := control(ns, func(fd int) { err = unix.Setns(fd, kind) }); cerr != nil {
-		return cerr
+func setns(ns *os.File) error {
+	c, err := ns.SyscallConn()
+	if err != nil {
+		return err
 	}
-	return os.NewSyscallError("setns", err)
+	cerr := c.Control(func(fd uintptr) { err = unix.Setns(int(fd), unix.CLONE_NEWNET) })
+	return errors.Join(cerr, os.NewSyscallError("setns", err))
 }

@@ -1,4 +1,4 @@
-package linux_test
+package netns_test
 
 import (
 	"errors"
@@ -8,17 +8,17 @@ import (
 	"sync"
 	"testing"
 
-	"berth/internal/linux"
+	"berth/internal/linux/netns"
 	"berth/internal/testutil"
 )
 
-func TestNetNS(t *testing.T) {
+func TestDo(t *testing.T) {
 	testutil.RequireRoot(t)
 	home, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ns, err := linux.NewNetNS()
+	ns, err := netns.New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestNetNS(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			err := linux.InNetNS(ns, func() error {
+			err := netns.Do(ns, func() error {
 				links, err := net.Interfaces()
 				there, lerr := os.Readlink("/proc/thread-self/ns/net")
 				if len(links) != 1 || there == home {
@@ -41,18 +41,18 @@ func TestNetNS(t *testing.T) {
 	}
 	all.Wait()
 	want := errors.New("f's")
-	if err := linux.InNetNS(ns, func() error { return want }); !errors.Is(err, want) {
+	if err := netns.Do(ns, func() error { return want }); !errors.Is(err, want) {
 		t.Errorf("error of f: %v", err)
 	}
 }
 
-func TestOpenNetNSOfADeadProcess(t *testing.T) {
+func TestOpenOfADeadProcess(t *testing.T) {
 	testutil.RequireRoot(t)
 	cmd := exec.Command("true")
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := linux.OpenNetNS(cmd.Process.Pid); !errors.Is(err, os.ErrProcessDone) {
+	if f, err := netns.Open(cmd.Process.Pid); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("%v, %v", f, err)
 	}
 }
