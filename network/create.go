@@ -34,6 +34,9 @@ const (
 	maxNameSize = 128
 	// defaultBridge is the bridge of the network that containers join if nothing is said.
 	defaultBridge = "berth0"
+	// defaultBits is the length of that network's subnet: as many addresses as a
+	// bridge can have ports (1,023).
+	defaultBits = 22
 )
 
 func digest(s string) []byte {
@@ -198,7 +201,13 @@ func (n *Networks) complete(rec *network.Network, guess bool) error {
 		}
 	}
 	if rec.EnableIPv4 && have4 == 0 {
-		subnet, err := ipam.Choose(ipam.DefaultPools(), append(n.subnets(), used...))
+		pools := ipam.DefaultPools()
+		if rec.Name == network.NetworkBridge {
+			for i := range pools {
+				pools[i].Bits = defaultBits
+			}
+		}
+		subnet, err := ipam.Choose(pools, append(n.subnets(), used...))
 		if err != nil {
 			return err
 		}

@@ -425,6 +425,14 @@ func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) 
 		return nil, fmt.Errorf("leave network %s: %w", s.rec.Name, err)
 	}
 	sb.Endpoints = slices.DeleteFunc(sb.Endpoints, func(e *Endpoint) bool { return e == ep })
+	if ep.Default {
+		sb.chooseDefault()
+		if gw := sb.gateway(); gw != nil {
+			if err := h.links.SetGateways(pid, gw.Inside, gw.Gateways); err != nil {
+				return nil, fmt.Errorf("leave network %s: %w", s.rec.Name, err)
+			}
+		}
+	}
 	n.mu.Lock()
 	n.sandboxes[container] = sb
 	n.unname(ep)

@@ -14,14 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := berthtest.Clean(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { berthtest.Main(m) }
 
 // instance is the key of a script's berth.
 type instance struct{}

@@ -2,7 +2,6 @@ package terminal
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -11,14 +10,7 @@ import (
 	"berth/test/berthtest"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := berthtest.Clean(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { berthtest.Main(m) }
 
 func TestShellInATerminal(t *testing.T) {
 	s := newScreen(t)
