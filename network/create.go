@@ -4,12 +4,15 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"berth/network/ipam"
@@ -117,16 +120,26 @@ func (n *Networks) ensureDefault() error {
 	if there {
 		return nil
 	}
-	id := make([]byte, 32)
-	_, _ = rand.Read(id) // never fails (crypto/rand)
 	_, err := n.create(network.CreateRequest{
 		Name: network.NetworkBridge, Driver: "bridge",
-		Options: map[string]string{optName: defaultBridge, optDefault: "true"},
-	}, hex.EncodeToString(id))
+		Options: map[string]string{optName: n.bridgeName(), optDefault: "true"},
+	}, n.defaultID())
 	return err
 }
 
-// create completes a request, stores it and shows it. Call it with change held.
+// defaultID is the id of the default network: of a data root always the same, so
+// that it can be shown before it is made.
+func (n *Networks) defaultID() string { return idOf("default network of " + n.Root) }
+
+func (n *Networks) bridgeName() string {
+	if n.Suffix == "" {
+		return defaultBridge
+	}
+	return defaultBridge + "-" + n.Suffix
+}
+
+// create completes a request, stores it, makes the bridge and shows it. Call it
+// with change held.
 func (n *Networks) create(r network.CreateRequest, id string) (network.Network, error) {
 	rec := network.Network{
 		Name: r.Name, ID: id, Created: time.Now().UTC(), Scope: "local", Driver: "bridge",
@@ -141,6 +154,11 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 	if r.IPAM != nil {
 		rec.IPAM.Config = slices.Clone(r.IPAM.Config)
 	}
+	unlock, err := n.lockHost()
+	if err != nil {
+		return rec, err
+	}
+	defer unlock()
 	if err := n.complete(&rec, r.EnableIPv6 == nil); err != nil {
 		return rec, err
 	}
@@ -151,8 +169,28 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 	if err := n.save(rec); err != nil {
 		return rec, err
 	}
+	// The subnet is taken for everybody when the bridge has it.
+	h, err := n.open()
+	if err == nil {
+		_, err = h.links.Ensure(s.bridge())
+	}
+	if err != nil {
+		return rec, errors.Join(fmt.Errorf("make network %s: %w", rec.Name, err), n.unlink(rec.Name))
+	}
 	n.put(s)
 	return rec, nil
+}
+
+// lockHost keeps other berthds of this host from choosing a subnet.
+func (n *Networks) lockHost() (unlock func(), err error) {
+	f, err := os.OpenFile(n.Lock, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(&os.PathError{Op: "lock", Path: n.Lock, Err: err}, f.Close())
+	}
+	return func() { _ = f.Close() }, nil // which unlocks it
 }
 
 // free says whether no other network has the name or the bridge.

@@ -21,6 +21,13 @@ import (
 // tableName is the name of berth's nftables table.
 const tableName = "berth"
 
+func (n *Networks) tableName() string {
+	if n.Suffix == "" {
+		return tableName
+	}
+	return tableName + "-" + n.Suffix
+}
+
 // repairEvery is how often the host is looked at for what others have removed.
 const repairEvery = 5 * time.Second
 
@@ -74,7 +81,7 @@ func (n *Networks) ready() (*host, error) {
 	if err := touch(n.marker("used")); err != nil {
 		return nil, err
 	}
-	table, err := firewall.Open(tableName)
+	table, err := firewall.Open(n.tableName())
 	if err != nil {
 		return nil, err
 	}

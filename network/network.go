@@ -54,6 +54,11 @@ import (
 type Config struct {
 	// Root is the directory of the records, Run one that a reboot empties.
 	Root, Run string
+	// Suffix tells the bridge of the default network and the table of rules from
+	// those of another berthd on this host; empty for the host's usual one.
+	Suffix string
+	// Lock is a file that all berthds of the host lock while they choose a subnet.
+	Lock string
 	// ResolvConf is the host's, whose name servers are asked for other names.
 	ResolvConf string
 	Log        *slog.Logger
@@ -160,7 +165,7 @@ func (n *Networks) find(ref string) (*state, error) {
 	if ref == "" || ref == network.NetworkDefault {
 		ref = network.NetworkBridge
 	}
-	if ref == network.NetworkBridge {
+	if ref == network.NetworkBridge || ref == n.defaultID() {
 		if err := n.ensureDefault(); err != nil {
 			return nil, err
 		}
@@ -211,13 +216,16 @@ func (n *Networks) Get(ref string) (network.Inspect, error) {
 }
 
 // List returns all networks, ordered by name.
-func (n *Networks) List() ([]network.Inspect, error) {
-	if err := n.ensureDefault(); err != nil {
-		return nil, err
-	}
+func (n *Networks) List() []network.Inspect {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	var all []network.Inspect
+	if n.byName[network.NetworkBridge] == nil { // it is made when it is used
+		all = append(all, network.Inspect{
+			Network:    network.Network{Name: network.NetworkBridge, ID: n.defaultID(), Scope: "local", Driver: "bridge", EnableIPv4: true},
+			Containers: map[string]network.EndpointResource{},
+		})
+	}
 	for _, s := range n.byName {
 		all = append(all, n.inspect(s))
 	}
@@ -226,7 +234,7 @@ func (n *Networks) List() ([]network.Inspect, error) {
 		all = append(all, network.Inspect{Network: rec, Containers: map[string]network.EndpointResource{}})
 	}
 	slices.SortFunc(all, func(a, b network.Inspect) int { return strings.Compare(a.Name, b.Name) })
-	return all, nil
+	return all
 }
 
 // inspect shows a network. Call it with mu held.

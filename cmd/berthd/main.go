@@ -64,7 +64,7 @@ func parse(args []string, stdout, stderr io.Writer) (o options, code int, done b
 	f := pflag.NewFlagSet("berthd", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Usage = func() {}
-	f.StringVar(&o.root, "root", fromEnv("BERTH_ROOT", "/var/lib/berth"), "directory of images and containers (env BERTH_ROOT)")
+	f.StringVar(&o.root, "root", fromEnv("BERTH_ROOT", defaultRoot), "directory of images and containers (env BERTH_ROOT)")
 	f.StringVar(&o.run, "run", fromEnv("BERTH_RUN", "/run/berth"), "directory of the socket and of what runs (env BERTH_RUN)")
 	f.StringVar(&o.logFile, "log", "", "write the log to this file, not to standard error")
 	f.StringSliceVar(&o.insecure, "insecure-registry", nil, "registry (host, host:port or network) that may have no valid certificate")
@@ -90,6 +90,9 @@ func parse(args []string, stdout, stderr io.Writer) (o options, code int, done b
 	}
 	return o, 0, false
 }
+
+// defaultRoot is the data root of the host's usual berthd.
+const defaultRoot = "/var/lib/berth"
 
 func fromEnv(name, fallback string) string {
 	if v := os.Getenv(name); v != "" {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -91,7 +93,8 @@ func open(ctx context.Context, o options, log *slog.Logger) (*engine.Engine, err
 		Credentials: credentials,
 	})
 	networks, err := network.Open(ctx, network.Config{
-		Root: filepath.Join(o.root, "networks"), Run: filepath.Join(o.run, "network"), ResolvConf: "/etc/resolv.conf", Log: log,
+		Root: filepath.Join(o.root, "networks"), Run: filepath.Join(o.run, "network"), Suffix: suffix(o.root),
+		Lock: "/run/berth-networks.lock", ResolvConf: "/etc/resolv.conf", Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -101,6 +104,16 @@ func open(ctx context.Context, o options, log *slog.Logger) (*engine.Engine, err
 		Images: image.New(blobs, snapshots, client), Snapshots: snapshots, Runtime: runtime,
 		Host: hostinfo.Read, Embedded: toolbox.Open, Log: log,
 	})
+}
+
+// suffix tells the devices and rules of a berthd with a data root of its own from
+// those of the host's usual one.
+func suffix(root string) string {
+	if filepath.Clean(root) == defaultRoot {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(filepath.Clean(root)))
+	return hex.EncodeToString(sum[:3])
 }
 
 // credentials reads the login for a registry at each use, so that a login takes

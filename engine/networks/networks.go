@@ -60,12 +60,8 @@ func (v *Verbs) NetworkList(_ context.Context, f filter.Set) ([]mnetwork.Inspect
 	if err := f.Check("dangling", "driver", "id", "label", "name", "scope", "type"); err != nil {
 		return nil, err
 	}
-	all, err := v.c.Networks.List()
-	if err != nil {
-		return nil, err
-	}
 	out := []mnetwork.Inspect{}
-	for _, n := range all {
+	for _, n := range v.c.Networks.List() {
 		if match(f, n) {
 			out = append(out, n)
 		}
@@ -125,11 +121,7 @@ func (v *Verbs) NetworkPrune(_ context.Context, f filter.Set) (mnetwork.PruneRep
 	if err != nil {
 		return report, err
 	}
-	all, err := v.c.Networks.List()
-	if err != nil {
-		return report, err
-	}
-	for _, n := range all {
+	for _, n := range v.c.Networks.List() {
 		without := filter.Set{"label": f["label!"]}
 		switch {
 		case builtin(n.Name), len(n.Containers) > 0, !before.IsZero() && n.Created.After(before),

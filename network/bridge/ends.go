@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -13,7 +14,7 @@ const EndPrefix = "vb"
 
 const (
 	minIndex = 1<<20 + 1 // far above those the kernel gives
-	maxIndex = 1<<31 - 1
+	maxIndex = 1 << 30   // far below those that an end inside may be given by it
 )
 
 // NextIndex returns an interface index that no device of the namespace has and
@@ -22,17 +23,8 @@ const (
 func (l *Links) NextIndex() (uint32, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lastIndex == 0 {
-		links, err := l.list()
-		if err != nil {
-			return 0, err
-		}
-		l.lastIndex = minIndex - 1
-		for _, link := range links { // of containers that an earlier berthd started
-			if i := uint32(link.Attrs().Index); i > l.lastIndex && i < maxIndex { //nolint:gosec // indexes are positive
-				l.lastIndex = i
-			}
-		}
+	if l.lastIndex == 0 { // anywhere, so that another berthd is elsewhere
+		l.lastIndex = minIndex + rand.Uint32N(maxIndex-minIndex)
 	}
 	for range 1 << 16 {
 		if l.lastIndex++; l.lastIndex > maxIndex {
