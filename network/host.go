@@ -192,12 +192,15 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Whether all of it is as it should be is looked at now and then (repair).
+	if s.up != nil {
+		if i, err := h.links.Index(s.iface); err != nil || i == s.up.index {
+			return s.up, err
+		}
+	}
 	index, err := h.links.Ensure(s.bridge())
 	if err != nil {
 		return nil, err
-	}
-	if s.up != nil && s.up.index == uint32(index) {
-		return s.up, nil
 	}
 	if s.up != nil { // somebody deleted the bridge, and the name server's place with it
 		if err := s.up.close(); err != nil {

@@ -70,7 +70,7 @@ func (n *Networks) load(base string) (*state, error) {
 	switch {
 	case rec.Version != recordVersion:
 		return nil, fmt.Errorf("its version is %d; this berthd reads version %d: %w", rec.Version, recordVersion, errdefs.ErrFailedPrecondition)
-	case rec.Network.Name != name || len(rec.Network.ID) != 64:
+	case rec.Network.Name != name || CheckName(name) != nil || len(rec.Network.ID) != 64 || len(rec.Network.IPAM.Config) == 0:
 		return nil, fmt.Errorf("it names network %q: %w", rec.Network.Name, errdefs.ErrDataLoss)
 	}
 	return newState(rec.Network)

@@ -92,7 +92,11 @@ func (n *Networks) repairBridge(s *state) error {
 	if errors.Is(err, errGone) {
 		return nil
 	}
-	if err != nil || up == before {
+	if err != nil {
+		return err
+	}
+	if up == before { // the bridge is there: with its addresses?
+		_, err := up.host.links.Ensure(s.bridge())
 		return err
 	}
 	if before != nil {

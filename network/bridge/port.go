@@ -18,3 +18,12 @@ func (l *Links) Port(host, bridge string, isolated bool) error {
 	}
 	return l.join(end, to, isolated)
 }
+
+// Index is the number of a device, 0 if there is none of that name.
+func (l *Links) Index(name string) (uint32, error) {
+	link, err := find(l.h, name)
+	if err != nil || link == nil {
+		return 0, err
+	}
+	return uint32(link.Attrs().Index), nil //nolint:gosec // indexes are positive
+}
