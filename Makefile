@@ -96,6 +96,11 @@ bench: build ## compare with crun, runc, podman and docker where they are instal
 bench-oci: build ## compare berth-oci with crun, runc and the kernel's floor (as root)
 	$(GO) run ./bench/cmd/oci -bin bin $(BENCH_RUNTIMES)
 
+.PHONY: bench-network
+bench-network: build ## compare networks with those of docker and podman, where they are installed (as root)
+	$(GO) build -trimpath -o .cache/bench/network ./bench/cmd/network
+	unshare --net .cache/bench/network -bin bin
+
 # The newest runc, for BENCH_RUNTIMES='-runtime runc=.cache/bench/runc' (needs gcc, pkg-config and libseccomp-dev).
 .cache/bench/runc:
 	GOBIN='$(CURDIR)/.cache/bench' CGO_ENABLED=1 $(GO) install -tags seccomp github.com/opencontainers/runc@latest

@@ -7,9 +7,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
+	"berth/internal/atomicfile"
 	"berth/network/bridge"
 	"berth/network/dns"
 	"berth/network/firewall"
@@ -27,6 +29,12 @@ func (n *Networks) tableName() string {
 	}
 	return tableName + "-" + n.Suffix
 }
+
+// The files that hold the interfaces between which nothing is to be forwarded.
+const (
+	forwarding4 = "forwarding4"
+	forwarding6 = "forwarding6"
+)
 
 // repairEvery is how often the host is looked at for what others have removed.
 const repairEvery = 5 * time.Second
@@ -114,33 +122,47 @@ func exists(path string) bool {
 }
 
 // allowForwarding turns the host into a router for berth's networks. If it was
-// none, the rules keep it from being one between other interfaces: those come first.
+// none, the rules keep it from being one between the interfaces that it has now:
+// they come first. Those are remembered until the host is booted.
 func (n *Networks) allowForwarding(h *host, table *firewall.Table) error {
-	was := exists(n.marker("forwarding"))
-	if !was {
-		if err := touch(n.marker("forwarding")); err != nil { // until we know better
+	v4, v6, err := h.links.Forwarding()
+	if err != nil {
+		return err
+	}
+	names, err := h.links.Names()
+	if err != nil {
+		return err
+	}
+	for marker, forwards := range map[string]bool{forwarding4: v4, forwarding6: v6} {
+		if forwards || exists(n.marker(marker)) {
+			continue
+		}
+		err := atomicfile.WriteVolatile(n.marker(marker), []byte(strings.Join(names, "\n")), 0o600)
+		if err != nil {
 			return err
 		}
 	}
 	if err := table.Reset(n.rules()); err != nil {
 		return err
 	}
-	v6 := exists("/proc/sys/net/ipv6")
-	changed, err := h.links.EnableForwarding(v6)
-	if err != nil || was || changed {
-		return err
+	_, err = h.links.EnableForwarding(true)
+	return err
+}
+
+// uplinks are the interfaces that the host had when berth made it forward.
+func (n *Networks) uplinks(marker string) []string {
+	data, err := os.ReadFile(n.marker(marker))
+	if err != nil {
+		return nil // it was a router before
 	}
-	if err := os.Remove(n.marker("forwarding")); err != nil {
-		return err
-	}
-	return table.Reset(n.rules())
+	return strings.Fields(string(data))
 }
 
 // rules is everything that the firewall is to hold.
 func (n *Networks) rules() firewall.State {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	state := firewall.State{DropForward: exists(n.marker("forwarding"))}
+	state := firewall.State{Uplinks4: n.uplinks(forwarding4), Uplinks6: n.uplinks(forwarding6)}
 	for _, s := range n.byName {
 		state.Networks = append(state.Networks, s.rules())
 	}

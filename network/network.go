@@ -24,7 +24,8 @@
 //	networks/NAME.json   a network, as Docker's API shows it
 //	network/             below the run directory: gone after a reboot
 //	network/used         the host was touched since it booted
-//	network/forwarding   berth turned forwarding of packets on
+//	network/forwarding4  berth turned forwarding on: the interfaces that the host had
+//	network/forwarding6  the same for IPv6
 //
 // Addresses and ports in use are in the sandboxes, which the engine keeps with
 // the containers that run.

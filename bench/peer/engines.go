@@ -24,7 +24,7 @@ func Berth(ctx context.Context, bin string, d Dirs) (*Engine, error) {
 	return e.identify()
 }
 
-// Docker starts a dockerd of its own, without networks, everything below d.
+// Docker starts a dockerd of its own, everything below d.
 func Docker(ctx context.Context, d Dirs, archive string) (*Engine, error) {
 	const remedy = "apt-get install docker.io"
 	// Debian's client next to Debian's daemon, if both are there.
@@ -47,9 +47,15 @@ func Docker(ctx context.Context, d Dirs, archive string) (*Engine, error) {
 	e.argv = []string{client, "--host", socket}
 	e.env = []string{"DOCKER_CONFIG=" + filepath.Join(d.Store, "client"), "DOCKER_CONTEXT=", "DOCKER_HOST="}
 	e.leaveNoCgroup("docker")
-	daemon, err := e.daemon(d.Store, exec.Command(dockerd, "--config-file", config, "--host", socket,
+	args := []string{
+		"--config-file", config, "--host", socket,
 		"--data-root", filepath.Join(d.Store, "data"), "--exec-root", filepath.Join(d.Run, "exec"),
-		"--pidfile", filepath.Join(d.Run, "docker.pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false"))
+		"--pidfile", filepath.Join(d.Run, "docker.pid"),
+	}
+	if !d.Networks {
+		args = append(args, "--bridge", "none", "--iptables=false", "--ip6tables=false")
+	}
+	daemon, err := e.daemon(d.Store, exec.Command(dockerd, args...))
 	if err != nil {
 		return nil, err
 	}

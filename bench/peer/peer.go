@@ -50,6 +50,8 @@ func (e *Engine) RunArgs(args ...string) []string {
 type Dirs struct {
 	Store string // images and containers
 	Run   string // sockets and what else lasts as long as a container
+	// Networks lets the engine make networks, in the network namespace of this process.
+	Networks bool
 }
 
 // NotInstalledError says that an engine is missing and how to get it.

@@ -56,6 +56,38 @@ func ipv6Sysctls(device string, enabled bool) []sysctl {
 	return []sysctl{{dir + "accept_ra", "0"}, {dir + "accept_dad", "0"}, {dir + "disable_ipv6", "0"}}
 }
 
+// Forwarding tells whether the host forwards packets.
+func (l *Links) Forwarding() (v4, v6 bool, err error) {
+	err = l.within(func() error {
+		have, err := linux.ReadControl(sysctlRoot + "ipv4/ip_forward")
+		if err != nil {
+			return err
+		}
+		v4 = strings.TrimSpace(have) == "1"
+		if l.ipv6 {
+			have, err = linux.ReadControl(sysctlRoot + "ipv6/conf/all/forwarding")
+			v6 = strings.TrimSpace(have) == "1"
+		}
+		return err
+	})
+	return v4, v6, err
+}
+
+// Names are the names of all devices but the loopback device.
+func (l *Links) Names() ([]string, error) {
+	links, err := l.list()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, link := range links {
+		if link.Attrs().Flags&net.FlagLoopback == 0 {
+			names = append(names, link.Attrs().Name)
+		}
+	}
+	return names, nil
+}
+
 // EnableForwarding lets the host forward packets, IPv4 and with v6 also IPv6, and
 // tells if it did not before.
 func (l *Links) EnableForwarding(v6 bool) (changed bool, err error) {

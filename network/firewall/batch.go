@@ -163,7 +163,7 @@ func (t *Table) Intact() (bool, error) {
 		if err != nil {
 			return false, t.lookError(err)
 		}
-		if !sameRules(got, chain.rules(t.dropForward)) {
+		if !sameRules(got, chain.rules()) {
 			return false, nil
 		}
 	}

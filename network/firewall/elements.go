@@ -16,9 +16,11 @@ import (
 
 // Names of the sets and maps.
 const (
-	setBridges     = "bridges"     // interfaces
-	setWithin      = "within"      // each bridge twice: in and out by it
-	setInternal    = "internal"    // bridges of internal networks
+	setBridges     = "bridges"  // interfaces
+	setWithin      = "within"   // each bridge twice: in and out by it
+	setInternal    = "internal" // bridges of internal networks
+	setUplinks4    = "uplinks4" // interfaces
+	setUplinks6    = "uplinks6"
 	setMasquerade4 = "masquerade4" // subnets
 	setMasquerade6 = "masquerade6"
 	setHome4       = "home4" // bridge . subnet
@@ -38,6 +40,8 @@ func sets(table *nftables.Table) []*nftables.Set {
 		{Name: setBridges, KeyType: ifname},
 		{Name: setWithin, KeyType: join(ifname, ifname), Concatenation: true},
 		{Name: setInternal, KeyType: ifname},
+		{Name: setUplinks4, KeyType: ifname},
+		{Name: setUplinks6, KeyType: ifname},
 		{Name: setMasquerade4, KeyType: ip4, Interval: true},
 		{Name: setMasquerade6, KeyType: ip6, Interval: true},
 		{Name: setHome4, KeyType: join(ifname, ip4), Interval: true, Concatenation: true},

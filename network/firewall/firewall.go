@@ -100,9 +100,10 @@ type Port struct {
 type State struct {
 	Networks []Network
 	Ports    []Port
-	// DropForward drops, too, what is forwarded neither from nor to one of the
-	// networks: for a host that was no router before berth turned forwarding on.
-	DropForward bool
+	// Uplinks4 and Uplinks6 are interfaces between which nothing is forwarded: those that a host
+	// had that was no router before berth turned forwarding on. What
+	// comes later, as another engine's bridge, is its owner's to judge.
+	Uplinks4, Uplinks6 []string
 }
 
 // Table is the nftables table of one network namespace. It is safe for concurrent use.
@@ -110,9 +111,8 @@ type Table struct {
 	name  string
 	netns *os.File // where the table is, whatever thread calls
 
-	mu          sync.Mutex // one batch at a time
-	written     bool       // Reset has succeeded
-	dropForward bool       // as of the last Reset
+	mu      sync.Mutex // one batch at a time
+	written bool       // Reset has succeeded
 }
 
 // Open returns the table called name in the network namespace of the calling
@@ -140,6 +140,12 @@ func (t *Table) Close() error { return t.netns.Close() }
 // moment without rules, and connections go on.
 func (t *Table) Reset(s State) error {
 	e := newElements()
+	for _, name := range s.Uplinks4 {
+		e.put(setUplinks4, nftables.SetElement{Key: ifname(name)})
+	}
+	for _, name := range s.Uplinks6 {
+		e.put(setUplinks6, nftables.SetElement{Key: ifname(name)})
+	}
 	for _, n := range s.Networks {
 		if err := e.addNetwork(n); err != nil {
 			return err
@@ -157,7 +163,7 @@ func (t *Table) Reset(s State) error {
 		if err := addSets(c, table); err != nil {
 			return err
 		}
-		addRules(c, table, s.DropForward)
+		addRules(c, table)
 		return e.add(c, table)
 	})
 	if !errors.Is(err, syscall.EINVAL) { // which would be our mistake here
@@ -166,7 +172,7 @@ func (t *Table) Reset(s State) error {
 	if err != nil {
 		return fmt.Errorf("write nftables table %s: %w", t.name, taken(err))
 	}
-	t.written, t.dropForward = true, s.DropForward
+	t.written = true
 	return nil
 }
 

@@ -15,7 +15,7 @@ type chain struct {
 	hook     *nftables.ChainHook
 	kind     nftables.ChainType
 	priority *nftables.ChainPriority
-	rules    func(dropForward bool) []rule
+	rules    func() []rule
 }
 
 // rule is a rule and its words; by them Intact knows it.
@@ -29,39 +29,35 @@ func chains() []chain {
 	return []chain{
 		{
 			"loopback", nftables.ChainHookPrerouting, nftables.ChainTypeFilter, nftables.ChainPriorityRaw,
-			always(loopbackRules),
+			loopbackRules,
 		},
-		{"published", nil, "", nil, always(publishedRules)},
+		{"published", nil, "", nil, publishedRules},
 		{
 			"prerouting", nftables.ChainHookPrerouting, nftables.ChainTypeNAT, nftables.ChainPriorityNATDest,
-			always(preroutingRules),
+			preroutingRules,
 		},
 		{
 			"output", nftables.ChainHookOutput, nftables.ChainTypeNAT, nftables.ChainPriorityNATDest,
-			always(outputRules),
+			outputRules,
 		},
-		{"inward", nil, "", nil, always(inwardRules)},
+		{"inward", nil, "", nil, inwardRules},
 		{
 			"forward", nftables.ChainHookForward, nftables.ChainTypeFilter, nftables.ChainPriorityFilter,
 			forwardRules,
 		},
 		{
 			"postrouting", nftables.ChainHookPostrouting, nftables.ChainTypeNAT, nftables.ChainPriorityNATSource,
-			always(postroutingRules),
+			postroutingRules,
 		},
 	}
 }
 
-func always(rules func() []rule) func(bool) []rule {
-	return func(bool) []rule { return rules() }
-}
-
-func addRules(c *nftables.Conn, table *nftables.Table, dropForward bool) {
+func addRules(c *nftables.Conn, table *nftables.Table) {
 	for _, d := range chains() {
 		chain := c.AddChain(&nftables.Chain{
 			Name: d.name, Table: table, Hooknum: d.hook, Type: d.kind, Priority: d.priority,
 		})
-		for _, r := range d.rules(dropForward) {
+		for _, r := range d.rules() {
 			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: r.exprs, UserData: r.userData()})
 		}
 	}
@@ -106,17 +102,15 @@ func publishedRules() []rule {
 	}
 }
 
-func forwardRules(dropForward bool) []rule {
-	all := []rule{
+func forwardRules() []rule {
+	return []rule{
 		on("within a bridge", withinBridge(), accept()),
 		on("internal networks", in(iif, setInternal), drop()),
 		on("internal networks", in(oif, setInternal), drop()),
 		on("into a bridge", in(oif, setBridges), jump("inward")),
+		on("not a router between these", ip4.only(), in(iif, setUplinks4), in(oif, setUplinks4), drop()),
+		on("not a router between these", ip6.only(), in(iif, setUplinks6), in(oif, setUplinks6), drop()),
 	}
-	if dropForward {
-		all = append(all, on("this host is a router for containers only", notIn(iif, setBridges), drop()))
-	}
-	return all
 }
 
 func inwardRules() []rule {

@@ -84,7 +84,7 @@ func TestDocuments(t *testing.T) {
 	}{
 		{"base.nft", firewall.State{}},
 		{"networks.nft", twoNetworks()},
-		{"dropforward.nft", firewall.State{DropForward: true}},
+		{"uplinks.nft", firewall.State{Uplinks4: []string{"eth0", "wlan0"}, Uplinks6: []string{"eth0"}}},
 	} {
 		if err := table.Reset(test.state); err != nil {
 			t.Fatalf("%s: %v", test.name, err)
@@ -218,10 +218,10 @@ func TestIntact(t *testing.T) {
 		s.nft(damage)
 		look(damage, false)
 	}
-	if err := table.Reset(firewall.State{DropForward: true}); err != nil {
+	if err := table.Reset(firewall.State{Uplinks4: []string{"eth0"}}); err != nil {
 		t.Fatal(err)
 	}
-	look("reset with DropForward", true)
+	look("reset with uplinks", true)
 	s.nft("add table inet other\nadd chain inet other x")
 	if err := table.AddNetwork(twoNetworks().Networks[0]); err != nil {
 		t.Fatal(err)

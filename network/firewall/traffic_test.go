@@ -239,7 +239,7 @@ func TestHostFirewall(t *testing.T) {
 	l.outside.seesBoth("192.0.2.1:8080", outsideIP)
 }
 
-func TestDropForward(t *testing.T) {
+func TestUplinks(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	other := newSpace(t)
@@ -249,7 +249,7 @@ func TestDropForward(t *testing.T) {
 	l.outside.serve(80)
 	l.reset(t)
 	other.seesBoth(outsideIP+":80", "203.0.113.9")
-	if err := l.table.Reset(firewall.State{Networks: l.networks(), DropForward: true}); err != nil {
+	if err := l.table.Reset(firewall.State{Networks: l.networks(), Uplinks4: []string{"up0", "up1"}}); err != nil {
 		t.Fatal(err)
 	}
 	other.failsBoth(outsideIP + ":80")
