@@ -135,6 +135,10 @@ func (b *bench) connect() (err error) {
 			return err
 		}
 	}
+	// Docker drops what it does not forward itself if it is the one to turn forwarding on.
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
+		return err
+	}
 	return netns.Do(b.outside, func() error {
 		return errors.Join(ip("addr add "+outsideAddress+"/24 dev out0"), ip("link set out0 up"))
 	})
