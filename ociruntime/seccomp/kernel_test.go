@@ -97,7 +97,11 @@ func kernelChild() {
 // one that needs a listener is in TestNotify.
 func TestKernelTakesFlags(t *testing.T) {
 	for _, flags := range [][]specs.LinuxSeccompFlag{
-		nil, {}, {"SECCOMP_FILTER_FLAG_TSYNC"}, {specs.LinuxSeccompFlagLog}, {specs.LinuxSeccompFlagSpecAllow},
+		nil,
+		{},
+		{"SECCOMP_FILTER_FLAG_TSYNC"},
+		{specs.LinuxSeccompFlagLog},
+		{specs.LinuxSeccompFlagSpecAllow},
 		{"SECCOMP_FILTER_FLAG_TSYNC", specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, specs.LinuxSeccompFlagWaitKillableRecv},
 	} {
 		f, err := Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: allArchs, Flags: flags}, runtime.GOARCH)

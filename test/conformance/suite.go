@@ -59,9 +59,9 @@ func (s *Suite) Programs() ([]string, error) {
 	return names, nil
 }
 
-// cached returns the directory name in cache. If it is not there, make fills it;
+// cached returns the directory name in cache. If it is not there, fill fills it;
 // it gets its name when it is whole.
-func cached(cache, name string, make func(dir string) error) (dir string, err error) {
+func cached(cache, name string, fill func(dir string) error) (dir string, err error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", err
 	}
@@ -83,7 +83,7 @@ func cached(cache, name string, make func(dir string) error) (dir string, err er
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return "", err
 	}
-	if err := make(out); err != nil {
+	if err := fill(out); err != nil {
 		return "", err
 	}
 	return dir, os.Rename(out, dir)

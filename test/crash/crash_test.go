@@ -46,8 +46,10 @@ func TestKilled(t *testing.T) {
 	for _, verb := range []string{"create", "run --detach"} {
 		for n := step; n < until; n += step {
 			id := fmt.Sprintf("berth-crash-%d-%s-%d", os.Getpid(), strings.Fields(verb)[0], n)
-			args := []string{"-qq", "-o", "/dev/null", "-e", "trace=all", "-e", fmt.Sprintf("inject=all:signal=KILL:when=%d", n),
-				tool("berth-oci"), "--root", dir + "/state"}
+			args := []string{
+				"-qq", "-o", "/dev/null", "-e", "trace=all", "-e", fmt.Sprintf("inject=all:signal=KILL:when=%d", n),
+				tool("berth-oci"), "--root", dir + "/state",
+			}
 			args = append(append(args, strings.Fields(verb)...), "--bundle", dir, id)
 			cmd := exec.Command("strace", args...)
 			if err := cmd.Run(); err == nil {
