@@ -217,7 +217,7 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 }
 
 func (s *state) bridge() bridge.Bridge {
-	b := bridge.Bridge{Name: s.iface, Network: s.rec.ID, MTU: int(s.mtu), MAC: ipam.MAC(s.pools[0].Gateway())}
+	b := bridge.Bridge{Name: s.iface, Network: s.rec.ID, Group: firewall.Group, MTU: int(s.mtu), MAC: ipam.MAC(s.pools[0].Gateway())}
 	for _, pool := range s.pools {
 		b.Addresses = append(b.Addresses, netip.PrefixFrom(pool.Gateway(), pool.Subnet().Bits()))
 	}

@@ -20,6 +20,7 @@ import (
 type Bridge struct {
 	Name      string
 	Network   string           // id, kept as the device's alias "berth network ID"
+	Group     uint32           // the device group, by which rules of other berthds know it
 	MTU       int              // zero: the kernel's default
 	MAC       net.HardwareAddr // nil: from a hash of Network. Never the kernel's choice: that changes with the ports
 	Addresses []netip.Prefix   // the gateway's, with the subnet's length
@@ -93,7 +94,7 @@ func owner(link netlink.Link) (network string, ours bool) {
 func (l *Links) add(b Bridge) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = b.Name
-	attrs.HardwareAddr = b.mac()
+	attrs.HardwareAddr, attrs.Group = b.mac(), b.Group
 	link := &netlink.Bridge{LinkAttrs: attrs}
 	if err := l.h.LinkAdd(link); err != nil {
 		return nil, fmt.Errorf("make bridge %s: %w", b.Name, err)
@@ -114,6 +115,11 @@ func (l *Links) configure(link netlink.Link, b Bridge) error {
 	if a.Alias != aliasPrefix+b.Network {
 		if err := l.h.LinkSetAlias(link, aliasPrefix+b.Network); err != nil {
 			return fmt.Errorf("set alias: %w", err)
+		}
+	}
+	if a.Group != b.Group {
+		if err := l.h.LinkSetGroup(link, int(b.Group)); err != nil {
+			return fmt.Errorf("set device group %d: %w", b.Group, err)
 		}
 	}
 	if mac := b.mac(); a.HardwareAddr.String() != mac.String() {
@@ -178,7 +184,7 @@ func (l *Links) Bridges() ([]Bridge, error) {
 			continue
 		}
 		a := link.Attrs()
-		b := Bridge{Name: a.Name, Network: network, MTU: a.MTU, MAC: a.HardwareAddr}
+		b := Bridge{Name: a.Name, Network: network, Group: a.Group, MTU: a.MTU, MAC: a.HardwareAddr}
 		for _, addr := range addresses {
 			if p := prefixOf(addr.IPNet); addr.LinkIndex == a.Index && !p.Addr().IsLinkLocalUnicast() {
 				b.Addresses = append(b.Addresses, p)

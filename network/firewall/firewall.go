@@ -81,6 +81,10 @@ import (
 	"github.com/google/nftables"
 )
 
+// Group is the device group (ip-link(8)) of the bridges of all berthds of the host:
+// their own tables say what passes there. It is "bert" as a number.
+const Group = 0x62657274
+
 // Network is what the rules know about a network.
 type Network struct {
 	Bridge     string         // name of the bridge's interface
@@ -101,7 +105,7 @@ type State struct {
 	Networks []Network
 	Ports    []Port
 	// DropForward drops, too, what is forwarded neither from nor to one of the
-	// networks: for a host that was no router before berth turned forwarding on.
+	// networks, or a device of Group: for a host that was no router before berth turned forwarding on.
 	DropForward bool
 }
 

@@ -59,6 +59,14 @@ func notIn(key expr.MetaKey, set string) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: key, Register: reg1}, &expr.Lookup{SourceRegister: reg1, SetName: set, Invert: true}}
 }
 
+// iifgroup != N, oifgroup != N
+func groupIsNot(key expr.MetaKey, group uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: key, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: binary.NativeEndian.AppendUint32(nil, group)},
+	}
+}
+
 // iifname . oifname @within: the kernel compares a value with constants only, not
 // two interfaces with each other.
 func withinBridge() []expr.Any {

@@ -114,7 +114,8 @@ func forwardRules(dropForward bool) []rule {
 		on("into a bridge", in(oif, setBridges), jump("inward")),
 	}
 	if dropForward {
-		all = append(all, on("this host is a router for containers only", notIn(iif, setBridges), drop()))
+		all = append(all, on("this host is a router for containers only", notIn(iif, setBridges),
+			groupIsNot(expr.MetaKeyIIFGROUP, Group), groupIsNot(expr.MetaKeyOIFGROUP, Group), drop()))
 	}
 	return all
 }
