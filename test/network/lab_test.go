@@ -98,7 +98,11 @@ func start(t *testing.T) *lab {
 	l := &lab{berthtest.Start(t), t}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log("berthd's log:\n" + l.Log())
+			for line := range strings.Lines(l.Log()) {
+				if !strings.Contains(line, "level=INFO") {
+					t.Log("berthd: " + line)
+				}
+			}
 		}
 	})
 	return l
