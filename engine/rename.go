@@ -17,6 +17,9 @@ func (e *Engine) Rename(ctx context.Context, ref, name string) error {
 	if err := e.records.Rename(c, name); err != nil {
 		return err
 	}
+	if err := e.Renamed(c.ID(), c.Record().Name); err != nil {
+		return err
+	}
 	e.publish(c, events.ActionRename, "oldName", "/"+old)
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"berth/internal/cleanup"
-	"berth/network/bridge"
 	"berth/network/firewall"
 	"berth/network/ipam"
 	"berth/network/portmap"
@@ -277,10 +276,20 @@ func (sb *Sandbox) rules() []firewall.Port {
 	return rules
 }
 
-// admit shows a sandbox to the others.
+// admit shows a sandbox to the others, in place of what the container had. It is
+// not changed from then on.
 func (n *Networks) admit(sb *Sandbox) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.admitLocked(sb)
+}
+
+func (n *Networks) admitLocked(sb *Sandbox) {
+	if old := n.sandboxes[sb.Container]; old != nil {
+		for _, ep := range old.Endpoints {
+			n.unname(ep)
+		}
+	}
 	n.sandboxes[sb.Container] = sb
 	for _, ep := range sb.Endpoints {
 		n.name(sb, ep)
@@ -331,113 +340,7 @@ func (n *Networks) Sandbox(container string) *Sandbox {
 	if sb == nil {
 		return nil
 	}
-	out := *sb
-	out.Endpoints = slices.Clone(sb.Endpoints)
-	return &out
-}
-
-// Connect puts a running container, whose first process is pid, into one more
-// network. It returns the new sandbox.
-func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
-	var undo cleanup.Stack
-	defer undo.Run(&err)
-	sb := n.Sandbox(r.Container)
-	if sb == nil {
-		sb = &Sandbox{Container: r.Container, Name: r.Name, Servers: r.Servers}
-	}
-	if err := n.Check(r.Networks); err != nil {
-		return nil, err
-	}
-	s, err := n.find(r.Networks[0].Ref)
-	if err != nil {
-		return nil, err
-	}
-	if sb.endpoint(s.rec.ID) != nil {
-		return nil, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("container %s is in network %s already", r.Name, s.rec.Name))
-	}
-	ep, err := n.enter(r, r.Networks[0], sb.freeName())
-	if err != nil {
-		return nil, err
-	}
-	undo.Add(func() error { return n.release(ep) })
-	h, err := n.open()
-	if err != nil {
-		return nil, err
-	}
-	if ep.Default = !ep.Internal && sb.gateway() == nil; ep.Default {
-		sb.Ports = nil // there was no way for any
-	}
-	if err := h.links.Plug(pid, ep.veth()); err != nil {
-		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
-	}
-	sb.Endpoints = append(sb.Endpoints, ep)
-	n.admit(sb)
-	undo.Release()
-	return sb, nil
-}
-
-// freeName is a name that no interface of the container has.
-func (sb *Sandbox) freeName() string {
-	for i := 0; ; i++ {
-		name := "eth" + strconv.Itoa(i)
-		if !slices.ContainsFunc(sb.Endpoints, func(ep *Endpoint) bool { return ep.Inside == name }) {
-			return name
-		}
-	}
-}
-
-func (ep *Endpoint) veth() bridge.Veth {
-	v := bridge.Veth{
-		Host: ep.Host, Inside: ep.Inside, HostIndex: ep.HostIndex, MAC: ep.MAC, MTU: int(ep.MTU),
-		Bridge: ep.Bridge, Isolated: ep.Isolated, Addresses: ep.Addresses,
-	}
-	if ep.Default {
-		v.Gateways = ep.Gateways
-	}
-	return v
-}
-
-// Disconnect takes a running container out of a network. It returns the new sandbox.
-func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) {
-	s, err := n.find(ref)
-	if err != nil {
-		return nil, err
-	}
-	sb := n.Sandbox(container)
-	var ep *Endpoint
-	if sb != nil {
-		ep = sb.endpoint(s.rec.ID)
-	}
-	if ep == nil {
-		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container is not in network %s", s.rec.Name))
-	}
-	h, err := n.open()
-	if err != nil {
-		return nil, err
-	}
-	if ep.Default { // its ports lead there
-		if err := n.unpublish(sb); err != nil {
-			return nil, err
-		}
-		sb.Ports = nil
-	}
-	if err := h.links.Unplug(pid, ep.Inside); err != nil {
-		return nil, fmt.Errorf("leave network %s: %w", s.rec.Name, err)
-	}
-	sb.Endpoints = slices.DeleteFunc(sb.Endpoints, func(e *Endpoint) bool { return e == ep })
-	if ep.Default {
-		sb.chooseDefault()
-		if gw := sb.gateway(); gw != nil {
-			if err := h.links.SetGateways(pid, gw.Inside, gw.Gateways); err != nil {
-				return nil, fmt.Errorf("leave network %s: %w", s.rec.Name, err)
-			}
-		}
-	}
-	n.mu.Lock()
-	n.sandboxes[container] = sb
-	n.unname(ep)
-	n.mu.Unlock()
-	return sb, n.release(ep)
+	return sb.clone()
 }
 
 func portText(p uint16) string { return strconv.Itoa(int(p)) }

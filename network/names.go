@@ -36,7 +36,7 @@ func (n *Networks) name(sb *Sandbox, ep *Endpoint) {
 	}
 	for _, name := range ep.Names {
 		name = strings.ToLower(name)
-		if !slices.Contains(s.names[name], ep) {
+		if !slices.ContainsFunc(s.names[name], ep.same) {
 			s.names[name] = append(s.names[name], ep)
 		}
 	}
@@ -53,12 +53,14 @@ func (n *Networks) unname(ep *Endpoint) {
 	}
 	for _, name := range ep.Names {
 		name = strings.ToLower(name)
-		s.names[name] = slices.DeleteFunc(s.names[name], func(e *Endpoint) bool { return e == ep })
+		s.names[name] = slices.DeleteFunc(s.names[name], ep.same)
 		if len(s.names[name]) == 0 {
 			delete(s.names, name)
 		}
 	}
 }
+
+func (ep *Endpoint) same(other *Endpoint) bool { return ep.ID == other.ID }
 
 // asker is the sandbox that has an address.
 func (n *Networks) asker(from netip.Addr) *Sandbox { return n.sandboxes[n.byAddr[from]] }

@@ -54,6 +54,17 @@ type Endpoint struct {
 	bridgeIndex uint32
 }
 
+// clone is a copy with endpoints of its own.
+func (sb *Sandbox) clone() *Sandbox {
+	out := *sb
+	out.Endpoints = nil
+	for _, ep := range sb.Endpoints {
+		e := *ep
+		out.Endpoints = append(out.Endpoints, &e)
+	}
+	return &out
+}
+
 func (sb *Sandbox) endpoint(network string) *Endpoint {
 	for _, ep := range sb.Endpoints {
 		if ep.Network == network {

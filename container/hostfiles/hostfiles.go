@@ -39,6 +39,53 @@ type Network struct {
 
 // Write writes the three files into dir, the directory of container id.
 func Write(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig, n Network) error {
+	files, err := contents(id, c, h, n)
+	if err != nil {
+		return err
+	}
+	for file, data := range files {
+		if err := put(dir, file, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Update changes the files of a running container whose networks were before and
+// are now n. One that the container itself has changed stays.
+func Update(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig, before, n Network) error {
+	was, err := contents(id, c, h, before)
+	if err != nil {
+		return err
+	}
+	files, err := contents(id, c, h, n)
+	if err != nil {
+		return err
+	}
+	for file, data := range files {
+		there, err := readHostFile(filepath.Join(dir, file))
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(there, was[file]) && !bytes.Equal(there, data) {
+			if err := put(dir, file, data); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// put keeps the inode of a file that is there: the container has it mounted.
+func put(dir, file string, data []byte) error {
+	if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}
+
+// contents are the files by name.
+func contents(id string, c *mcontainer.Config, h *mcontainer.HostConfig, n Network) (map[string][]byte, error) {
 	name := c.Hostname
 	if name == "" {
 		name = id[:12]
@@ -50,18 +97,13 @@ func Write(dir, id string, c *mcontainer.Config, h *mcontainer.HostConfig, n Net
 	}
 	hosts, err := hostsFile(name, c.Domainname, h, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resolv, err := resolvFile(h, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for file, data := range map[string][]byte{"hostname": []byte(name + "\n"), "hosts": hosts, "resolv.conf": resolv} {
-		if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
-			return fmt.Errorf("write %s: %w", file, err)
-		}
-	}
-	return nil
+	return map[string][]byte{"hostname": []byte(name + "\n"), "hosts": hosts, "resolv.conf": resolv}, nil
 }
 
 func hostsFile(name, domain string, h *mcontainer.HostConfig, n Network) ([]byte, error) {

@@ -138,14 +138,28 @@ func (v *Verbs) Join(rec *container.Record, dir string) (sb *network.Sandbox, er
 		return nil, err
 	}
 	if err = v.store(sb); err == nil {
-		err = hostfiles.Write(dir, rec.ID, rec.Config, rec.HostConfig, hostfiles.Network{
-			Addresses: sb.Addresses(), Servers: sb.Resolvers(), Gateway: sb.HostGateway(),
-		})
+		err = hostfiles.Write(dir, rec.ID, rec.Config, rec.HostConfig, seen(sb))
 	}
 	if err != nil {
 		return nil, errors.Join(err, v.Leave(rec.ID))
 	}
 	return sb, nil
+}
+
+// seen is what a container's host files tell of its networks.
+func seen(sb *network.Sandbox) hostfiles.Network {
+	if sb == nil {
+		return hostfiles.Network{}
+	}
+	return hostfiles.Network{Addresses: sb.Addresses(), Servers: sb.Resolvers(), Gateway: sb.HostGateway()}
+}
+
+// moved stores the sandbox of a running container that was another before, and
+// tells the container in its host files.
+func (v *Verbs) moved(c *container.Container, before, after *network.Sandbox) error {
+	rec := c.Record()
+	return errors.Join(v.store(after),
+		hostfiles.Update(c.Dir(), rec.ID, rec.Config, rec.HostConfig, seen(before), seen(after)))
 }
 
 // store keeps a sandbox for the next daemon. The run directory does not outlive
@@ -159,6 +173,15 @@ func (v *Verbs) store(sb *network.Sandbox) error {
 		return fmt.Errorf("store the networks of container %s: %w", sb.Name, err)
 	}
 	return nil
+}
+
+// Renamed tells the networks of a container that it has another name.
+func (v *Verbs) Renamed(id, name string) error {
+	sb := v.c.Networks.Rename(id, name)
+	if sb == nil {
+		return nil
+	}
+	return v.store(sb)
 }
 
 // Leave gives back what a container had that has ended. It may be repeated.

@@ -170,7 +170,7 @@ func (v *Verbs) NetworkConnect(ctx context.Context, ref string, r mnetwork.Conne
 	if rec.State.Pid == 0 {
 		err = v.c.Networks.Check([]network.Want{want})
 	} else {
-		err = v.plug(&rec, want)
+		err = v.plug(c, want)
 	}
 	if err != nil {
 		return err
@@ -195,17 +195,19 @@ func joinable(rec *container.Record) error {
 }
 
 // plug joins a running container to one more network.
-func (v *Verbs) plug(rec *container.Record, want network.Want) error {
-	r, err := request(rec)
+func (v *Verbs) plug(c *container.Container, want network.Want) error {
+	rec := c.Record()
+	r, err := request(&rec)
 	if err != nil {
 		return err
 	}
 	r.Networks = []network.Want{want}
+	before := v.c.Networks.Sandbox(rec.ID)
 	sb, err := v.c.Networks.Connect(r, rec.State.Pid)
 	if err != nil {
 		return err
 	}
-	return v.store(sb)
+	return v.moved(c, before, sb)
 }
 
 // NetworkDisconnect takes a container out of a network. With force it is no error
@@ -229,11 +231,12 @@ func (v *Verbs) NetworkDisconnect(ctx context.Context, ref string, r mnetwork.Di
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not connected to network %s", rec.Name, n.Name))
 	}
 	if rec.State.Pid != 0 {
+		before := v.c.Networks.Sandbox(rec.ID)
 		sb, err := v.c.Networks.Disconnect(c.ID(), n.Name, rec.State.Pid)
 		if err != nil {
 			return err
 		}
-		if err := v.store(sb); err != nil {
+		if err := v.moved(c, before, sb); err != nil {
 			return err
 		}
 	}

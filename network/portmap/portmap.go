@@ -186,6 +186,17 @@ func (t *Table) Restore(owner string, ports []Port) error {
 	return errors.Join(errs...)
 }
 
+// Rename tells that the owner of ports has another name.
+func (t *Table) Rename(ports []Port, owner string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range ports {
+		if h := t.holds[key{p.Protocol, p.Host}]; h != nil {
+			h.owner = owner
+		}
+	}
+}
+
 // Release lets ports go.
 func (t *Table) Release(ports []Port) {
 	t.mu.Lock()
