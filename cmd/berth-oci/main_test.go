@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -386,6 +388,35 @@ func TestConsoleSocket(t *testing.T) {
 	}
 	if got := string(data); got != "33 99\r\non a terminal\r\n" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A terminal in the mount namespace of others has a name too, and one in an exec.
+func TestConsoleInMountNamespaceOfOthers(t *testing.T) {
+	b := newBox(t, "", "busybox tty; sleep 1000", func(s *specs.Spec) {
+		s.Process.Terminal = true
+		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
+		s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
+	})
+	id := b.id("guest-console")
+	tty := receive(t, b.root+".sock", func() { b.must("run", "--detach", "--console-socket", b.root+".sock", id) })
+	defer tty.Close()
+	line := func(f io.Reader) string {
+		s, err := bufio.NewReader(f).ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if got := line(tty); got != "/dev/console\r\n" {
+		t.Errorf("the terminal is %q", got)
+	}
+	tty = receive(t, b.root+"2.sock", func() {
+		b.must("exec", "--tty", "--detach", "--console-socket", b.root+"2.sock", id, "sh", "-c", "busybox tty; sleep 1000")
+	})
+	defer tty.Close()
+	if got := line(tty); got != "/dev/pts/1\r\n" {
+		t.Errorf("the terminal of an exec is %q", got)
 	}
 }
 

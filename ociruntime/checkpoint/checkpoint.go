@@ -64,6 +64,9 @@ func Check(s *specs.Spec) error {
 			return fault.Errorf(errdefs.ErrNotImplemented, "a container that shares a %s namespace (%s) cannot be checkpointed: CRIU would write that of the others too", n.Type, n.Path)
 		}
 	}
+	if !slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace }) {
+		return fault.Errorf(errdefs.ErrNotImplemented, "a container without a mount namespace cannot be checkpointed: CRIU would write the host's mounts")
+	}
 	return nil
 }
 

@@ -51,13 +51,8 @@ func (p *planner) attachMounts() {
 // mustBeProc refuses to show as /proc what is none: the system and its security
 // modules are talked to through it (CVE-2019-16884).
 func (p *planner) mustBeProc(m *mount) {
-	is := p.Label("is proc")
-	info := p.Words("statfs", make([]uint64, 15)...) // struct statfs begins with f_type
 	p.Remedy("what lies at /proc must be a proc file system")
-	p.Call("fstatfs", syscall.SYS_FSTATFS, m.fd, info.At(0))
-	p.IfEqual(info.Slot(0).Value(), program.Flags(linux.ProcMagic, "PROC_SUPER_MAGIC"), is)
-	p.Fail(syscall.EINVAL)
-	p.Place(is)
+	p.MustBe(m.fd, program.Flags(linux.ProcMagic, "PROC_SUPER_MAGIC"), syscall.EINVAL)
 }
 
 // keepPts says whether somebody will need the container's devpts: the terminal
@@ -180,7 +175,11 @@ func (p *planner) rootPropagation() (typ uint64, recursive bool) {
 		p.Refuse("linux.rootfsPropagation is %q: shared, slave, private and unbindable are possible", name)
 		return linux.MsPrivate, false
 	}
-	return o.Propagations[0].Type, o.Propagations[0].Recursive
+	typ, recursive = o.Propagations[0].Type, o.Propagations[0].Recursive
+	if p.guest && typ == linux.MsUnbindable {
+		typ = linux.MsPrivate
+	}
+	return typ, recursive
 }
 
 // noSymlinks are mount points that must be what they seem: a symbolic link

@@ -5,6 +5,7 @@ import (
 
 	"berth/internal/linux"
 	"berth/ociruntime/plan/attribute"
+	"berth/ociruntime/plan/guest"
 	"berth/ociruntime/program"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -14,7 +15,8 @@ import (
 // FDDevpts is the container's own devpts, kept since its start.
 
 // BuildExec compiles the plan of a further process in a running container. The
-// pidfd of the container's init is open after the joins.
+// pidfd of the container's init is open after the joins, and if it lives in the
+// mount namespace of others (OwnMounts) its root comes after that.
 //
 //	keeper                               process
 //	enter the pid namespace
@@ -77,6 +79,9 @@ func BuildExec(in Input) (*program.Program, error) {
 		p.Do("enter the container's namespaces")
 		p.Call("setns", linux.SysSetns, pidfd, program.Flags(left, "all its namespaces"))
 	}
+	if p.guest {
+		guest.Join(p.Calls, program.Flags(uint64(p.execInit()+1), "#init-root"))
+	}
 	p.becomeRoot()
 	attribute.Keyring(p.Calls, in.Keyring, false)
 	p.Do("start a session")
@@ -88,10 +93,10 @@ func BuildExec(in Input) (*program.Program, error) {
 	root := p.Slot("container-root")
 	p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), p.String("/"), program.Flags(linux.OPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, "O_PATH|O_DIRECTORY"), program.Int(0)).To(root)
 	if in.Spec.Process.Terminal && in.Handover != nil {
-		p.findPts(root)
+		p.FindPts(root, p.devpts())
 		p.console(false)
 	}
-	p.enterCwd(p.openCwd(root.Value()))
+	p.enterCwd(p.openCwd(root.Value(), false))
 	p.privileges()
 	p.Execute(p.command(), p.in.Spec.Process.Args, p.in.Spec.Process.Env)
 	return p.Assemble()
@@ -102,24 +107,11 @@ func (p *planner) enterable() (flags uint64) {
 	for _, n := range p.in.Spec.Linux.Namespaces {
 		flags |= enterFlags[n.Type]
 	}
+	if p.guest {
+		flags |= linux.CloneNewns
+	}
 	return flags
 }
 
 // execInit is where the pidfd of the container's init is.
 func (p *planner) execInit() int { return FDFirstJoin + len(p.in.Joins) }
-
-// findPts opens the container's devpts by its path, for there is no keeper that
-// has it. Something else that the container has put there is refused.
-func (p *planner) findPts(root program.Slot) {
-	p.Do("find /dev/pts")
-	p.Remedy("the container must have a devpts there")
-	pts, is := p.Slot("pts"), p.Label("is devpts")
-	how := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
-	p.OpenIn(root.Value(), "/dev/pts", how, pts)
-	info := p.Words("statfs", make([]uint64, 15)...) // struct statfs begins with f_type
-	p.Call("fstatfs", syscall.SYS_FSTATFS, pts.Value(), info.At(0))
-	p.IfEqual(info.Slot(0).Value(), program.Flags(linux.DevptsMagic, "DEVPTS_SUPER_MAGIC"), is)
-	p.Call("fchdir", linux.SysFchdir, program.Int(-1)) // fails: this is how a program says no
-	p.Place(is)
-	p.Call("dup3", linux.SysDup3, pts.Value(), p.devpts(), program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
-}

@@ -78,7 +78,10 @@ func (p *planner) preserveFiles() {
 
 // firstPreserved is where the files for the command are at the start.
 func (p *planner) firstPreserved() int {
-	if p.exec {
+	switch {
+	case p.exec && p.guest:
+		return p.execInit() + 2
+	case p.exec:
 		return p.execInit() + 1
 	}
 	return p.firstCopyUp() + len(CopyUps(p.in.Spec))

@@ -83,16 +83,21 @@ func (p *planner) init() {
 	if h := p.in.Handover; h != nil && h.Hooks {
 		p.awaitHooks()
 	}
-	p.enterRoot()
+	if !p.guest {
+		p.enterRoot()
+	}
 	p.maskPaths(s.Linux.MaskedPaths)
 	for _, file := range s.Linux.ReadonlyPaths {
 		p.Protect(p.rootFD, file)
 	}
-	cwd := p.openCwd(p.rootFD)
+	cwd := p.openCwd(p.rootFD, true)
 	p.finishMounts()
 	if s.Root != nil && s.Root.Readonly {
 		p.Do("make root read-only")
 		p.SetAttr(p.rootFD, false, p.MountAttr(linux.MountAttrRdonly, 0, 0), "ro")
+	}
+	if p.guest {
+		cwd = p.moveIn()
 	}
 	p.enterCwd(cwd)
 	p.privileges()
@@ -272,7 +277,8 @@ func (p *planner) bindConsole(slave program.Slot) {
 
 // openCwd opens the working directory inside the root, through no magic link:
 // /proc/self/fd/N as a working directory leaves nobody's root (CVE-2024-21626).
-func (p *planner) openCwd(root program.Arg) program.Slot {
+// With mk it is made if it is missing, as other runtimes do.
+func (p *planner) openCwd(root program.Arg, mk bool) program.Slot {
 	cwd := p.in.Spec.Process.Cwd
 	if !path.IsAbs(cwd) {
 		p.Refuse("process.cwd %q is not an absolute path", cwd)
@@ -281,8 +287,8 @@ func (p *planner) openCwd(root program.Arg) program.Slot {
 	p.Do("open working directory %s", cwd)
 	p.Remedy("it must be a directory of the image: choose another")
 	how := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
-	if !p.exec && path.Clean(cwd) != "/" {
-		return p.PlaceIn(p.rootFD, path.Clean(cwd), how, true, nil) // made if it is missing, as other runtimes do
+	if mk && path.Clean(cwd) != "/" {
+		return p.PlaceIn(root, path.Clean(cwd), how, true, nil)
 	}
 	fd := p.Slot("cwd")
 	p.OpenIn(root, cwd, how, fd)

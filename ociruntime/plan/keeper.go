@@ -55,10 +55,12 @@ func (p *planner) clone() {
 		flags |= cloneFlags[n.Type]
 		names = append(names, string(n.Type))
 	}
-	if !p.hasNew(specs.MountNamespace) {
-		p.Refuse("linux.namespaces has no new mount namespace: a container cannot share another's mounts")
-	}
 	p.Group("namespace")
+	if p.guest {
+		flags |= linux.CloneNewns
+		names = append(names, "passing mount")
+		p.findHome()
+	}
 	joined := p.joined(specs.NetworkNamespace)
 	if joined != nil {
 		p.moveDevices(*joined)

@@ -38,22 +38,8 @@ func (p *planner) limitProcess() {
 		p.Call("prlimit64", linux.SysPrlimit64, p.Child().Value(), program.Flags(uint64(n), r.Type), p.Words("rlimit", soft, hard).At(0), program.Int(0))
 	}
 	if !p.in.Rootless {
-		p.scoreProcess(func() program.Slot { return p.openProcOfInit("oom_score_adj", syscall.O_WRONLY) })
+		attribute.Score(p.Calls, p.in.Spec.Process.OOMScoreAdj, func() program.Slot { return p.openProcOfInit("oom_score_adj", syscall.O_WRONLY) })
 	}
-}
-
-// scoreProcess sets the OOM score of the process whose file is opened.
-func (p *planner) scoreProcess(open func() program.Slot) {
-	adj := p.in.Spec.Process.OOMScoreAdj
-	if adj == nil { // 0 counts: the caller's own may be another
-		return
-	}
-	text := itoa(*adj)
-	p.Do("set oom_score_adj to %s", text)
-	p.Remedy("a score below that of who asks needs CAP_SYS_RESOURCE: raise process.oomScoreAdj (--oom-score-adj)")
-	fd := open()
-	p.Call("write", syscall.SYS_WRITE, fd.Value(), p.Bytes([]byte(text), text), program.Int(len(text)))
-	p.Call("close", syscall.SYS_CLOSE, fd.Value())
 }
 
 // scoreSelf sets the OOM score before there is a child, which inherits it: a
@@ -62,7 +48,7 @@ func (p *planner) scoreSelf() {
 	if !p.in.Rootless {
 		return
 	}
-	p.scoreProcess(func() program.Slot {
+	attribute.Score(p.Calls, p.in.Spec.Process.OOMScoreAdj, func() program.Slot {
 		fd := p.Slot("oom_score_adj")
 		p.Call("openat", syscall.SYS_OPENAT, program.Flags(fdcwd, "AT_FDCWD"), p.String("/proc/self/oom_score_adj"), program.Flags(syscall.O_WRONLY|syscall.O_CLOEXEC, "O_WRONLY"), program.Int(0)).To(fd)
 		return fd

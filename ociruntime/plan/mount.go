@@ -53,8 +53,8 @@ func (m *mount) lateReadonly() bool {
 
 // data are the options of a new file system itself.
 func (m *mount) data(label string) []string {
-	data := append(splitLowers(m), m.opt.Super...)
-	if !kernelMade[m.Type] && m.attrs()&linux.MountAttrRdonly != 0 {
+	data := append(mountoption.OfType(m.Type, m.opt.Data), m.opt.Super...)
+	if !mountoption.KernelMade(m.Type) && m.attrs()&linux.MountAttrRdonly != 0 {
 		data = append(data, "ro") // what is on a disk is not to be written by the mount itself
 	}
 	if m.Type == "proc" || m.Type == "sysfs" || m.Type == "mqueue" {
@@ -69,30 +69,6 @@ func labelled(data []string, label string) []string {
 		return data
 	}
 	return append(data, "context="+label)
-}
-
-// splitLowers gives an overlay its lower directories one by one if they do not
-// fit one option (fsconfig(2)); the kernel takes them so since Linux 6.7.
-func splitLowers(m *mount) []string {
-	var data []string
-	for _, o := range m.opt.Data {
-		dirs, ok := strings.CutPrefix(o, "lowerdir=")
-		if m.Type != "overlay" || !ok || len(dirs) <= 255 || strings.ContainsAny(dirs, "\\") || strings.Contains(dirs, "::") {
-			data = append(data, o)
-			continue
-		}
-		for dir := range strings.SplitSeq(dirs, ":") {
-			data = append(data, "lowerdir+="+dir)
-		}
-	}
-	return data
-}
-
-// kernelMade are file systems of the kernel's own, with nothing behind them.
-// Some are one file system for all who mount them: to make that read-only is refused.
-var kernelMade = map[string]bool{
-	"proc": true, "sysfs": true, "tmpfs": true, "devpts": true, "mqueue": true, "securityfs": true, "debugfs": true,
-	"tracefs": true, "bpf": true, "devtmpfs": true, "ramfs": true, "hugetlbfs": true, "configfs": true, "binfmt_misc": true,
 }
 
 // parseMount sorts the options of a mount of the spec.

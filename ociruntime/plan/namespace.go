@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"berth/internal/linux"
+	"berth/ociruntime/plan/guest"
 	"berth/ociruntime/plan/netdevice"
 	"berth/ociruntime/program"
 
@@ -37,6 +38,9 @@ func (p *planner) enterJoined() {
 	for _, n := range Joined(p.in.Spec) {
 		if n.Type == specs.UserNamespace {
 			continue // it would take the host's privileges away
+		}
+		if n.Type == specs.MountNamespace {
+			continue // the host's files are needed, see guest
 		}
 		p.Do("enter the %s namespace %s", n.Type, n.Path)
 		p.Remedy("it must be a namespace of type %s", n.Type)
@@ -75,6 +79,46 @@ func (p *planner) cloneInUser(userns program.Arg, flags uint64, what string) {
 	p.Place(failed) // the one in between has said why
 	p.Call("exit_group", syscall.SYS_EXIT_GROUP, program.Int(1))
 	p.Place(there)
+}
+
+// OwnMounts says whether a container gets a mount namespace. Of one that lives in
+// that of others an exec needs to know the root, see BuildExec.
+func OwnMounts(s *specs.Spec) bool {
+	own := func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace && n.Path == "" }
+	return slices.ContainsFunc(s.Linux.Namespaces, own)
+}
+
+// findHome finds the mount namespace in which a guest is to live.
+func (p *planner) findHome() {
+	if p.in.Handover == nil || p.in.Rootless || p.userns {
+		p.Refuse("linux.namespaces has no new mount namespace: a container shares the mount namespace of others only with root's privileges and without a user namespace")
+	}
+	if joined := p.joined(specs.MountNamespace); joined != nil {
+		p.home = *joined
+		return
+	}
+	p.home = guest.Home(p.Calls)
+}
+
+// moveIn takes a guest with all its mounts to where it is to live, and opens its
+// working directory there.
+func (p *planner) moveIn() program.Slot {
+	p.Group("mount")
+	root := guest.MoveIn(p.Calls, p.rootFD, p.home)
+	if p.in.Spec.Process.Terminal && p.find("/dev/console") == nil {
+		guest.OpenConsole(p.Calls, root)
+	}
+	return p.openCwd(root.Value(), false)
+}
+
+// guestPropagation leaves out what would keep a mount from being copied: in the
+// tree of a guest nobody can bind anything.
+func (p *planner) guestPropagation(m *mount) {
+	for i := range m.opt.Propagations {
+		if t := &m.opt.Propagations[i].Type; p.guest && *t == linux.MsUnbindable {
+			*t = linux.MsPrivate
+		}
+	}
 }
 
 // moveDevices moves network devices of the host into the namespace of a file.

@@ -20,7 +20,8 @@
 //	wait for the end                      execve
 //
 // Where nobody stays (Handover) the keeper ends instead of waiting, and the
-// init may wait before execve until it is told to start.
+// init may wait before execve until it is told to start. There a container may
+// also live in the mount namespace of others, see guest.
 //
 // Level: R.
 // Owns: what is done in which order to make a container.
@@ -220,6 +221,8 @@ type planner struct {
 	*call.Calls
 	in        Input
 	userns    bool
+	guest     bool // without a mount namespace of its own
+	home      program.Arg
 	exec      bool
 	mounts    []*mount
 	initLabel *program.Label
@@ -256,12 +259,13 @@ func newPlanner(in Input) (*planner, error) {
 		idspaces: map[string]program.Slot{},
 	}
 	p.rootFD, p.devFS, p.devFD = p.share("root"), p.share("dev-fs"), p.share("dev")
-	p.userns = p.has(specs.UserNamespace)
+	p.userns, p.guest = p.has(specs.UserNamespace), !OwnMounts(in.Spec)
 	for _, m := range in.Spec.Mounts {
 		pm, err := p.parseMount(m)
 		if err != nil {
 			return nil, err
 		}
+		p.guestPropagation(pm)
 		p.mounts = append(p.mounts, pm)
 	}
 	return p, nil

@@ -78,6 +78,16 @@ func without(s *specs.Spec, kinds ...specs.LinuxNamespaceType) {
 	s.Linux.Namespaces = left
 }
 
+// beGuest makes a container one that lives in the mount namespace of others.
+func beGuest(in *Input, path string) {
+	without(in.Spec, specs.UserNamespace, specs.MountNamespace)
+	in.Spec.Linux.UIDMappings, in.Spec.Linux.GIDMappings = nil, nil
+	if path != "" {
+		in.Spec.Linux.Namespaces = append(in.Spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.MountNamespace, Path: path})
+	}
+	in.Rootfs, in.Spec.Root.Path, in.Handover = nil, "/srv/root", &Handover{}
+}
+
 func TestBuildGolden(t *testing.T) {
 	filter := []byte{6, 0, 0, 0, 0, 0, 0xff, 0x7f}
 	mode := os.FileMode(0o660)
@@ -119,6 +129,14 @@ func TestBuildGolden(t *testing.T) {
 			in.Handover = &Handover{Wait: true, Hooks: true}
 		},
 		"handover-files": func(in *Input) { in.Handover = &Handover{Wait: true, Preserve: 2, NoPivot: true} },
+		"guest": func(in *Input) {
+			beGuest(in, "")
+			in.Spec.Process.Terminal, in.Spec.Process.Cwd = true, "/work"
+			in.Spec.Linux.RootfsPropagation = "runbindable"
+			in.Spec.Mounts = append(in.Spec.Mounts, specs.Mount{Destination: "/data", Source: "/srv/data", Options: []string{"bind", "unbindable"}})
+			in.Handover.Wait, in.Handover.Hooks = true, true
+		},
+		"guest-joined": func(in *Input) { beGuest(in, "/proc/1/ns/mnt") },
 		"joined": func(in *Input) {
 			in.Handover = &Handover{}
 			for i := range in.Spec.Linux.Namespaces {
@@ -154,6 +172,7 @@ func TestBuildGolden(t *testing.T) {
 	for name, change := range map[string]func(in *Input){
 		"exec":          func(*Input) {},
 		"exec-handover": func(in *Input) { in.Handover = &Handover{Preserve: 2} },
+		"exec-guest":    func(in *Input) { beGuest(in, ""); in.Handover.Preserve = 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := baseInput()
@@ -192,12 +211,17 @@ func TestBuildRefuses(t *testing.T) {
 		want   string
 	}{
 		"no command":         {func(in *Input) { in.Spec.Process.Args = nil }, "process.args is empty"},
-		"no mount namespace": {func(in *Input) { without(in.Spec, specs.MountNamespace) }, "no new mount namespace"},
-		"mount namespace":    {func(in *Input) { in.Spec.Linux.Namespaces[1].Path = "/proc/1/ns/mnt" }, "no new mount namespace"},
-		"unknown namespace":  {func(in *Input) { in.Spec.Linux.Namespaces[1].Type = "space" }, "not supported"},
-		"no id map":          {func(in *Input) { in.Spec.Linux.UIDMappings = nil }, "uid_map is empty"},
-		"unknown capability": {func(in *Input) { in.Spec.Process.Capabilities.Bounding = []string{"CAP_FLY"} }, "capability CAP_FLY is unknown"},
-		"unknown rlimit":     {func(in *Input) { in.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, "rlimit RLIMIT_X is unknown"},
+		"no mount namespace": {func(in *Input) { beGuest(in, ""); in.Handover = nil }, "no new mount namespace"},
+		"mount namespace":    {func(in *Input) { beGuest(in, "/proc/1/ns/mnt"); in.Handover = nil }, "no new mount namespace"},
+		"mount namespace of others with a user namespace": {func(in *Input) {
+			in.Handover = &Handover{}
+			without(in.Spec, specs.MountNamespace)
+		}, "without a user namespace"},
+		"mount namespace of others, rootless": {func(in *Input) { beGuest(in, ""); in.Rootless = true }, "only with root's privileges"},
+		"unknown namespace":                   {func(in *Input) { in.Spec.Linux.Namespaces[1].Type = "space" }, "not supported"},
+		"no id map":                           {func(in *Input) { in.Spec.Linux.UIDMappings = nil }, "uid_map is empty"},
+		"unknown capability":                  {func(in *Input) { in.Spec.Process.Capabilities.Bounding = []string{"CAP_FLY"} }, "capability CAP_FLY is unknown"},
+		"unknown rlimit":                      {func(in *Input) { in.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} }, "rlimit RLIMIT_X is unknown"},
 		"one rlimit twice": {func(in *Input) {
 			in.Spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_CORE"}}
 		}, "rlimit RLIMIT_CORE is given twice"},

@@ -109,7 +109,9 @@ func (r *Runtime) enter(ctx context.Context, d *state.Dir, rec state.Record, spe
 		return 0, err
 	}
 	files.add(joins)
-	files.list = append(files.list, pidfd)
+	if err := files.init(pidfd, both, in.Pid); err != nil {
+		return 0, err
+	}
 	if err := files.preserve(a.PreserveFDs); err != nil {
 		return 0, err
 	}

@@ -161,7 +161,11 @@ func (m moment) enter(h specs.Hook, std [3]*os.File) (*os.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	files.add([]*os.File{init})
+	files.own(init)
+	if err := files.init(init, spec, m.pid); err != nil {
+		files.close()
+		return nil, err
+	}
 	pid, err := launch(context.Background(), prog, files, func(int) error { return nil })
 	if err != nil {
 		files.close()

@@ -16,6 +16,7 @@ import (
 	"berth/ociruntime/seccomp"
 
 	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // inherited are the files that a builder starts with, and their other ends.
@@ -100,6 +101,21 @@ func (f *inherited) add(files []*os.File) {
 	for _, file := range files {
 		f.list = append(f.list, f.own(file))
 	}
+}
+
+// init appends the files by which a builder finds a container's init, whose pidfd
+// the caller owns. Entering by that fails if the root is another process's by then.
+func (f *inherited) init(pidfd *os.File, s *specs.Spec, pid int) error {
+	f.list = append(f.list, pidfd)
+	if plan.OwnMounts(s) {
+		return nil
+	}
+	root, err := linux.OpenPath(fmt.Sprintf("/proc/%d/root", pid))
+	if err != nil {
+		return fmt.Errorf("find the container's root: %w", err)
+	}
+	f.add([]*os.File{root})
+	return nil
 }
 
 // preserve appends the files that this process was started with besides the

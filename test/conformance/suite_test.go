@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // are missing, and why, are in docs/CONFORMANCE.md.
 var must = strings.Fields(`
 	config_updates_without_affect create default delete_only_create_resources hooks_stdin hostname
-	kill kill_no_effect killsig linux_devices linux_masked_paths linux_mount_label linux_ns_nopath
+	kill kill_no_effect killsig linux_devices linux_masked_paths linux_mount_label linux_ns_itype linux_ns_nopath linux_ns_path
 	linux_ns_path_type linux_readonly_paths linux_rootfs_propagation linux_seccomp linux_sysctl linux_uid_mappings
 	mounts poststart poststop poststop_fail prestart_fail process process_oom_score_adj process_rlimits
 	process_rlimits_fail process_user root_readonly_true state`)

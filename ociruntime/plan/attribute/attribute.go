@@ -1,6 +1,6 @@
 // Package attribute makes the steps that give a process its attributes besides
-// credentials: scheduling, memory policy, personality, session keyring, and the
-// labels of security modules.
+// credentials: scheduling, memory policy, personality, session keyring, OOM
+// score, and the labels of security modules.
 //
 // Level: R.
 // Owns: these system calls and what may be wrong with them.
@@ -9,6 +9,7 @@
 package attribute
 
 import (
+	"strconv"
 	"syscall"
 
 	"berth/internal/linux"
@@ -103,4 +104,17 @@ func Keyring(c *call.Calls, name string, fresh bool) {
 	c.IfEqual(ring.Value(), program.Errno(syscall.EPERM), done)
 	c.Call("keyctl", linux.SysKeyctl, program.Flags(linux.KeyctlSetperm, "SETPERM"), ring.Value(), program.Flags(keyringPerm, "perm"))
 	c.Place(done)
+}
+
+// Score sets the OOM score of the process whose file is opened.
+func Score(c *call.Calls, adj *int, open func() program.Slot) {
+	if adj == nil { // 0 counts: the caller's own may be another
+		return
+	}
+	text := strconv.Itoa(*adj)
+	c.Do("set oom_score_adj to %s", text)
+	c.Remedy("a score below that of who asks needs CAP_SYS_RESOURCE: raise process.oomScoreAdj (--oom-score-adj)")
+	fd := open()
+	c.Call("write", syscall.SYS_WRITE, fd.Value(), c.Bytes([]byte(text), text), program.Int(len(text)))
+	c.Call("close", syscall.SYS_CLOSE, fd.Value())
 }

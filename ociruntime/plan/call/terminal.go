@@ -26,6 +26,28 @@ func (p *Calls) OpenTerminal(pts program.Arg, width, height uint16) (master, sla
 	return master, slave
 }
 
+// FindPts opens a container's devpts by its path, for there is no keeper that
+// has it. Something else that the container has put there is refused.
+func (p *Calls) FindPts(root program.Slot, number program.Arg) {
+	p.Do("find /dev/pts")
+	p.Remedy("the container must have a devpts there")
+	pts := p.Slot("pts")
+	how := p.OpenHow(linux.OPath|syscall.O_DIRECTORY, linux.ResolveInRoot|linux.ResolveNoMagic, "O_PATH|O_DIRECTORY IN_ROOT")
+	p.OpenIn(root.Value(), "/dev/pts", how, pts)
+	p.MustBe(pts.Value(), program.Flags(linux.DevptsMagic, "DEVPTS_SUPER_MAGIC"), syscall.EBADF)
+	p.Call("dup3", linux.SysDup3, pts.Value(), number, program.Flags(syscall.O_CLOEXEC, "O_CLOEXEC"))
+}
+
+// MustBe fails for this reason, see Fail, if a file is not on a file system of a type.
+func (p *Calls) MustBe(fd, magic program.Arg, why syscall.Errno) {
+	is := p.Label("is " + magic.String())
+	info := p.Words("statfs", make([]uint64, 15)...) // struct statfs begins with f_type
+	p.Call("fstatfs", syscall.SYS_FSTATFS, fd, info.At(0))
+	p.IfEqual(info.Slot(0).Value(), magic, is)
+	p.Fail(why)
+	p.Place(is)
+}
+
 // SendFile hands a file to a unix socket with a text (unix(7), SCM_RIGHTS).
 // file is filled with its number, which is to be number.
 func (p *Calls) SendFile(socket program.Arg, text string, file program.Slot, number program.Arg) {
