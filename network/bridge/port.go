@@ -18,3 +18,9 @@ func (l *Links) Port(host, bridge string, isolated bool) error {
 	}
 	return l.join(end, to, isolated)
 }
+
+// Exists says whether the host has a device of that name.
+func (l *Links) Exists(name string) (bool, error) {
+	link, err := find(l.h, name)
+	return link != nil, err
+}
