@@ -16,6 +16,7 @@ import (
 	"berth/cli/request"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
 	"github.com/spf13/pflag"
 )
 
@@ -111,6 +112,9 @@ func knownNetworks(ctx context.Context, api *client.Client, r *client.CreateRequ
 		names = append(names, slices.Sorted(maps.Keys(r.NetworkingConfig.EndpointsConfig))...)
 	}
 	for _, name := range names {
+		if name == network.NetworkDefault || name == network.NetworkBridge || name == network.NetworkHost || name == network.NetworkNone {
+			continue // these always do
+		}
 		if err := api.Get(ctx, "/networks/"+url.PathEscape(name), nil, nil); errors.Is(err, errdefs.ErrNotFound) {
 			return err
 		}
