@@ -41,6 +41,8 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.ruling.RLock()
+	defer n.ruling.RUnlock()
 	before := sb.rules()
 	gw := sb.gateway()
 	first := gw == nil && !ep.Internal
@@ -89,6 +91,8 @@ func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) 
 	if err != nil {
 		return nil, err
 	}
+	n.ruling.RLock()
+	defer n.ruling.RUnlock()
 	before := sb.rules()
 	if err := h.links.Unplug(pid, ep.Inside); err != nil {
 		return nil, fmt.Errorf("leave network %s: %w", s.rec.Name, err)

@@ -96,6 +96,8 @@ func (n *Networks) Join(r Request) (_ *Sandbox, err error) {
 		sb.Endpoints = append(sb.Endpoints, ep)
 	}
 	sb.chooseDefault()
+	n.ruling.RLock()
+	defer n.ruling.RUnlock()
 	if err := n.publish(sb, r.Ports, &undo); err != nil {
 		return nil, err
 	}
@@ -298,6 +300,8 @@ func (n *Networks) admitLocked(sb *Sandbox) {
 
 // Leave gives back what a container had that has ended.
 func (n *Networks) Leave(container string) error {
+	n.ruling.RLock()
+	defer n.ruling.RUnlock()
 	n.mu.Lock()
 	sb := n.sandboxes[container]
 	delete(n.sandboxes, container)

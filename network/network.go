@@ -74,6 +74,10 @@ type Networks struct {
 	// taken before mu.
 	change sync.Mutex
 
+	// ruling is held for reading while records and rules change together, and for
+	// writing while all rules are made to agree with the records. It is taken before mu.
+	ruling sync.RWMutex
+
 	mu        sync.RWMutex
 	byName    map[string]*state     // guarded by mu
 	sandboxes map[string]*Sandbox   // guarded by mu; by container
@@ -295,6 +299,8 @@ func (n *Networks) Remove(ref string) (network.Network, error) {
 	if s.rec.Name == network.NetworkBridge {
 		return s.rec, errdefs.ErrPermissionDenied.WithMessage("bridge is a pre-defined network and cannot be removed")
 	}
+	n.ruling.RLock()
+	defer n.ruling.RUnlock()
 	s.raise.Lock()
 	defer s.raise.Unlock()
 	// From here on nobody finds it, and who has found it cannot join any more.

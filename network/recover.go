@@ -67,13 +67,7 @@ func (n *Networks) repair() error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	intact, err := h.table.Intact()
-	errs = append(errs, err)
-	if err == nil && !intact {
-		n.Log.Warn("the rules of networks are gone or changed: they are written again")
-		errs = append(errs, h.table.Reset(n.rules()))
-	}
+	errs := []error{n.repairRules(h)}
 	for _, s := range n.states() {
 		if len(n.inUse(s)) == 0 {
 			continue
@@ -83,11 +77,42 @@ func (n *Networks) repair() error {
 	return errors.Join(errs...)
 }
 
+// repairRules makes the firewall's rules again, and what they say of networks and ports.
+func (n *Networks) repairRules(h *host) error {
+	n.ruling.Lock()
+	defer n.ruling.Unlock()
+	intact, err := h.table.Intact()
+	if err != nil {
+		return err
+	}
+	rules := n.rules()
+	if !intact {
+		n.Log.Warn("the rules of networks are gone or changed: they are written again")
+		return h.table.Reset(rules)
+	}
+	var errs []error
+	for _, s := range rules.Networks {
+		errs = append(errs, h.table.AddNetwork(s))
+	}
+	if len(rules.Ports) > 0 {
+		errs = append(errs, h.table.AddPorts(rules.Ports))
+	}
+	return errors.Join(errs...)
+}
+
 // repairBridge makes a bridge again, and its ports.
 func (n *Networks) repairBridge(s *state) error {
 	s.raise.Lock()
 	before := s.up
+	whole, err := before.whole()
+	if err == nil && !whole { // the name server's place is gone
+		err = before.close()
+		s.up = nil
+	}
 	s.raise.Unlock()
+	if err != nil {
+		return err
+	}
 	up, err := n.raiseNetwork(s)
 	if errors.Is(err, errGone) {
 		return nil
@@ -100,13 +125,26 @@ func (n *Networks) repairBridge(s *state) error {
 		return err
 	}
 	if before != nil {
-		n.Log.Warn("the bridge of a network was gone and is made again", "network", s.rec.Name, "bridge", s.iface)
+		n.Log.Warn("the bridge or name server of a network was gone and is made again", "network", s.rec.Name, "bridge", s.iface)
 	}
 	var errs []error
 	for _, ep := range n.endpoints(s) {
 		errs = append(errs, up.host.links.Port(ep.Host, s.iface, ep.Isolated))
 	}
 	return errors.Join(errs...)
+}
+
+// whole says whether the name server's devices are there.
+func (up *raised) whole() (bool, error) {
+	if up == nil {
+		return true, nil
+	}
+	for _, d := range up.devices {
+		if ok, err := up.host.links.Exists(d); err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // endpoints are those of a network.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"berth/cli/client"
@@ -14,6 +16,7 @@ import (
 	"berth/cli/request"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
 	"github.com/spf13/pflag"
 )
 
@@ -73,6 +76,9 @@ func create(ctx context.Context, c *command.CLI, flags *request.Flags, r *client
 	var created client.CreateResponse
 	err = api.Post(ctx, "/containers/create", query, r, &created)
 	if errors.Is(err, errdefs.ErrNotFound) && flags.Pull == "missing" && !present(ctx, api, flags, r.Image) {
+		if err := knownNetworks(ctx, api, r); err != nil {
+			return "", err
+		}
 		fmt.Fprintf(c.Err, "Unable to find image '%s' locally\n", r.Image)
 		if err := pull(ctx, c, api, flags, r.Image); err != nil {
 			return "", err
@@ -93,6 +99,27 @@ func create(ctx context.Context, c *command.CLI, flags *request.Flags, r *client
 func present(ctx context.Context, api *client.Client, flags *request.Flags, image string) bool {
 	return flags.Platform == "" && checkName(strings.ReplaceAll(image, "/", "")) == nil &&
 		api.Get(ctx, "/images/"+image+"/json", nil, nil) == nil
+}
+
+// knownNetworks says whether the networks that are to be joined exist: no image is
+// pulled for a container that cannot be.
+func knownNetworks(ctx context.Context, api *client.Client, r *client.CreateRequest) error {
+	names := []string{}
+	if mode := r.HostConfig.NetworkMode; mode != "" && !strings.Contains(mode, ":") { // not container:NAME
+		names = append(names, mode)
+	}
+	if r.NetworkingConfig != nil {
+		names = append(names, slices.Sorted(maps.Keys(r.NetworkingConfig.EndpointsConfig))...)
+	}
+	for _, name := range names {
+		if name == network.NetworkDefault || name == network.NetworkBridge || name == network.NetworkHost || name == network.NetworkNone {
+			continue // these always do
+		}
+		if err := api.Get(ctx, "/networks/"+url.PathEscape(name), nil, nil); errors.Is(err, errdefs.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 func pull(ctx context.Context, c *command.CLI, api *client.Client, flags *request.Flags, image string) error {

@@ -133,7 +133,19 @@ func (l *Links) configure(link netlink.Link, b Bridge) error {
 	if err := l.h.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
-	return setAddresses(l.h, link, b.Addresses)
+	addresses := b.Addresses
+	if l.ipv6 && hasIPv6(addresses) {
+		addresses = append(slices.Clone(addresses), linkLocal(b.mac()))
+	}
+	return setAddresses(l.h, link, addresses)
+}
+
+// linkLocal is the address that the kernel gives a device (RFC 4291, appendix A).
+// Somebody may have removed it, and without one the kernel does not look for the
+// neighbours that it forwards packets to.
+func linkLocal(mac net.HardwareAddr) netip.Prefix {
+	a := [16]byte{0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]}
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
 func (l *Links) bridgeSysctls(b Bridge) []sysctl {

@@ -27,3 +27,9 @@ func (l *Links) Index(name string) (uint32, error) {
 	}
 	return uint32(link.Attrs().Index), nil //nolint:gosec // indexes are positive
 }
+
+// Exists says whether the host has a device of that name.
+func (l *Links) Exists(name string) (bool, error) {
+	link, err := find(l.h, name)
+	return link != nil, err
+}
