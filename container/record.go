@@ -38,7 +38,7 @@ type Record struct {
 	Config     *container.Config
 	HostConfig *container.HostConfig
 	// Networks are those to be joined, by name; nil leaves it to HostConfig.NetworkMode.
-	Networks map[string]*network.EndpointSettings `json:",omitempty"`
+	Networks map[string]*network.EndpointSettings
 	// Image is the image's id, "sha256:<hex>". Config.Image is the name the user gave.
 	Image string
 	// Layers are the chain ids of the image's layers, bottom first.

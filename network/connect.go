@@ -25,7 +25,12 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	if err != nil {
 		return nil, err
 	}
-	sb := n.Sandbox(r.Container)
+	letGo, err := n.hold(r.Networks)
+	if err != nil {
+		return nil, err
+	}
+	defer letGo()
+	old, sb := n.sandbox(r.Container)
 	if sb == nil {
 		sb = &Sandbox{Container: r.Container, Name: r.Name, Servers: r.Servers}
 	}
@@ -37,7 +42,7 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 		return nil, err
 	}
 	undo.Add(func() error { return n.release(ep) })
-	h, err := n.open()
+	h, err := n.ready()
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +58,7 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	if err := h.links.Plug(pid, ep.veth()); err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
 	}
-	undo.Add(func() error { return h.links.Unplug(pid, ep.Inside) })
+	undo.Add(func() error { return h.links.RemoveLink(ep.Host) })
 	switch {
 	case first: // there was no way for ports
 		err = n.publish(sb, r.Ports, &undo)
@@ -68,7 +73,9 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
 	}
-	n.admit(sb)
+	if !n.replace(old, sb) {
+		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has ended", r.Name))
+	}
 	undo.Release()
 	return sb.clone(), nil
 }
@@ -79,7 +86,7 @@ func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) 
 	if err != nil {
 		return nil, err
 	}
-	sb := n.Sandbox(container)
+	old, sb := n.sandbox(container)
 	var ep *Endpoint
 	if sb != nil {
 		ep = sb.endpoint(s.rec.ID)
@@ -87,14 +94,15 @@ func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) 
 	if ep == nil {
 		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container is not in network %s", s.rec.Name))
 	}
-	h, err := n.open()
+	h, err := n.ready()
 	if err != nil {
 		return nil, err
 	}
 	n.ruling.RLock()
 	defer n.ruling.RUnlock()
 	before := sb.rules()
-	if err := h.links.Unplug(pid, ep.Inside); err != nil {
+	// By the host's end: what the container calls its own is the container's to change.
+	if err := h.links.RemoveLink(ep.Host); err != nil {
 		return nil, fmt.Errorf("leave network %s: %w", s.rec.Name, err)
 	}
 	// The interface is gone: what follows is finished whatever goes wrong.
@@ -103,8 +111,9 @@ func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) 
 	if ep.Default { // its ports lead there
 		errs = append(errs, n.turn(h, sb, before, pid))
 	}
-	n.admit(sb)
-	errs = append(errs, n.release(ep))
+	if n.replace(old, sb) { // else all of it was given back already
+		errs = append(errs, n.release(ep))
+	}
 	if err := errors.Join(errs...); err != nil {
 		n.Log.Error("leave network", "network", s.rec.Name, "container", sb.Name, "error", err)
 	}
@@ -136,6 +145,14 @@ func (h *host) move(from, to []firewall.Port) error {
 // Rename gives a running container another name in its networks. It returns the
 // new sandbox, nil if the container has none.
 func (n *Networks) Rename(container, name string) *Sandbox {
+	sb := n.rename(container, name)
+	if sb != nil {
+		n.ports.Rename(sb.Ports, name)
+	}
+	return sb
+}
+
+func (n *Networks) rename(container, name string) *Sandbox {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	old := n.sandboxes[container]
@@ -151,7 +168,6 @@ func (n *Networks) Rename(container, name string) *Sandbox {
 		ep.Names = append([]string{name}, others...)
 	}
 	n.admitLocked(sb)
-	n.ports.Rename(sb.Ports, name)
 	return sb.clone()
 }
 
@@ -168,7 +184,7 @@ func (sb *Sandbox) freeName() string {
 func (ep *Endpoint) veth() bridge.Veth {
 	v := bridge.Veth{
 		Host: ep.Host, Inside: ep.Inside, HostIndex: ep.HostIndex, MAC: ep.MAC, MTU: int(ep.MTU),
-		Bridge: ep.Bridge, Isolated: ep.Isolated, Addresses: ep.Addresses,
+		Bridge: ep.Bridge, Isolated: ep.Isolated, Hairpin: ep.Hairpin, Addresses: ep.Addresses,
 	}
 	if ep.Default {
 		v.Gateways = ep.Gateways

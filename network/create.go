@@ -30,7 +30,7 @@ const (
 	optMTU      = "com.docker.network.driver.mtu"
 	optDefault  = "com.docker.network.bridge.default_bridge" // only shown
 	defaultMTU  = 1500
-	minMTU      = 68 // RFC 791
+	minMTU      = 1280 // RFC 8200: with less Linux has no IPv6 on a device
 	maxMTU      = 65535
 	maxLabels   = 1000
 	maxIfName   = 15

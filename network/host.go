@@ -64,6 +64,9 @@ func (n *Networks) open() (*host, error) {
 }
 
 func (n *Networks) openLocked() (*host, error) {
+	if n.closed {
+		return nil, os.ErrClosed
+	}
 	if n.host == nil {
 		links, err := bridge.Open()
 		if err != nil {
@@ -173,7 +176,12 @@ func (n *Networks) rules() firewall.State {
 }
 
 func (s *state) rules() firewall.Network {
-	out := firewall.Network{Bridge: s.iface, Masquerade: s.masq, Internal: s.rec.Internal}
+	out := firewall.Network{Bridge: s.iface, Masquerade: s.masq, Internal: s.rec.Internal, Isolated: !s.icc}
+	for _, pool := range s.pools {
+		if r := pool.Resolver(); r.IsValid() {
+			out.Resolvers = append(out.Resolvers, r)
+		}
+	}
 	for _, c := range s.rec.IPAM.Config {
 		out.Subnets = append(out.Subnets, c.Subnet)
 	}
@@ -191,13 +199,13 @@ func (h *host) close() error {
 // forgetFlows ends what the kernel remembers of flows of UDP to ports whose
 // target has changed: only the first packet of a flow is looked at.
 func (h *host) forgetFlows(ports []firewall.Port) error {
-	var errs []error
+	var targets []bridge.Target
 	for _, p := range ports {
 		if p.Protocol == string(network.UDP) {
-			errs = append(errs, h.links.ForgetFlows(syscall.IPPROTO_UDP, p.Host.Port(), p.To))
+			targets = append(targets, bridge.Target{Port: p.Host.Port(), To: p.To})
 		}
 	}
-	return errors.Join(errs...)
+	return h.links.ForgetFlows(syscall.IPPROTO_UDP, targets)
 }
 
 // raiseNetwork makes a network's parts on the host, or what is missing of them.
@@ -234,7 +242,11 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 		return nil, err
 	}
 	up := &raised{host: h, index: uint32(index)}
-	if err := s.serveNames(n.watch, up); err != nil {
+	err = s.serveNames(n.watch, up)
+	for _, ep := range n.endpoints(s) { // of containers that were there before the bridge
+		err = errors.Join(err, h.links.Port(ep.Host, s.iface, ep.Isolated, ep.Hairpin))
+	}
+	if err != nil {
 		return nil, errors.Join(err, up.close())
 	}
 	s.up = up

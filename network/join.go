@@ -86,6 +86,11 @@ func (s *state) subnetText() string {
 func (n *Networks) Join(r Request) (_ *Sandbox, err error) {
 	var undo cleanup.Stack
 	defer undo.Run(&err)
+	letGo, err := n.hold(r.Networks)
+	if err != nil {
+		return nil, err
+	}
+	defer letGo()
 	sb := &Sandbox{Container: r.Container, Name: r.Name, Servers: r.Servers}
 	for i, w := range r.Networks {
 		ep, err := n.enter(r, w, "eth"+strconv.Itoa(i))
@@ -251,7 +256,7 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 		return err
 	}
 	undo.Add(func() error { n.ports.Release(sb.Ports); return nil })
-	h, err := n.open()
+	h, err := n.ready()
 	if err != nil {
 		return err
 	}
@@ -278,18 +283,29 @@ func (sb *Sandbox) rules() []firewall.Port {
 	return rules
 }
 
-// admit shows a sandbox to the others, in place of what the container had. It is
-// not changed from then on.
+// admit shows a sandbox to the others. It is not changed from then on.
 func (n *Networks) admit(sb *Sandbox) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.admitLocked(sb)
 }
 
+// replace shows a sandbox in place of the one that it was made from; false if
+// the container has ended meanwhile, and everything of it was given back.
+func (n *Networks) replace(old, sb *Sandbox) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.sandboxes[sb.Container] != old {
+		return false
+	}
+	n.admitLocked(sb)
+	return true
+}
+
 func (n *Networks) admitLocked(sb *Sandbox) {
 	if old := n.sandboxes[sb.Container]; old != nil {
 		for _, ep := range old.Endpoints {
-			n.unname(ep)
+			n.unname(sb.Container, ep)
 		}
 	}
 	n.sandboxes[sb.Container] = sb
@@ -307,7 +323,7 @@ func (n *Networks) Leave(container string) error {
 	delete(n.sandboxes, container)
 	if sb != nil {
 		for _, ep := range sb.Endpoints {
-			n.unname(ep)
+			n.unname(container, ep)
 		}
 	}
 	n.mu.Unlock()
@@ -323,28 +339,32 @@ func (n *Networks) Leave(container string) error {
 
 // unpublish ends the publishing of all ports of a container.
 func (n *Networks) unpublish(sb *Sandbox) error {
+	defer n.ports.Release(sb.Ports)
 	rules := sb.rules()
 	if len(rules) == 0 {
 		return nil
 	}
-	h, err := n.open()
+	h, err := n.ready()
 	if err != nil {
 		return err
 	}
-	err = errors.Join(h.table.RemovePorts(rules), h.forgetFlows(rules))
-	n.ports.Release(sb.Ports)
-	return err
+	return errors.Join(h.table.RemovePorts(rules), h.forgetFlows(rules))
 }
 
 // Sandbox returns a copy of a running container's sandbox, or nil.
 func (n *Networks) Sandbox(container string) *Sandbox {
+	_, sb := n.sandbox(container)
+	return sb
+}
+
+// sandbox returns what a running container has, and a copy that may be changed.
+func (n *Networks) sandbox(container string) (old, sb *Sandbox) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	sb := n.sandboxes[container]
-	if sb == nil {
-		return nil
+	if old = n.sandboxes[container]; old != nil {
+		sb = old.clone()
 	}
-	return sb.clone()
+	return old, sb
 }
 
 func portText(p uint16) string { return strconv.Itoa(int(p)) }

@@ -31,7 +31,7 @@ func (n *Networks) name(sb *Sandbox, ep *Endpoint) {
 		n.byAddr[a.Addr()] = sb.Container
 	}
 	s := n.byName[ep.NetworkName]
-	if s == nil {
+	if s == nil || s.rec.ID != ep.Network {
 		return
 	}
 	for _, name := range ep.Names {
@@ -43,12 +43,14 @@ func (n *Networks) name(sb *Sandbox, ep *Endpoint) {
 }
 
 // unname undoes it. Call it with mu held.
-func (n *Networks) unname(ep *Endpoint) {
+func (n *Networks) unname(container string, ep *Endpoint) {
 	for _, a := range ep.Addresses {
-		delete(n.byAddr, a.Addr())
+		if n.byAddr[a.Addr()] == container {
+			delete(n.byAddr, a.Addr())
+		}
 	}
 	s := n.byName[ep.NetworkName]
-	if s == nil {
+	if s == nil || s.rec.ID != ep.Network {
 		return
 	}
 	for _, name := range ep.Names {
@@ -76,7 +78,7 @@ func (n *Networks) Lookup(from netip.Addr, name string) (addrs []netip.Addr, kno
 	}
 	for _, in := range sb.Endpoints {
 		s := n.byName[in.NetworkName]
-		if s == nil {
+		if s == nil || s.rec.ID != in.Network {
 			continue
 		}
 		found := s.names[name]

@@ -85,6 +85,7 @@ type Networks struct {
 
 	hostMu sync.Mutex
 	host   *host // guarded by hostMu; nil until networks are used
+	closed bool  // guarded by hostMu
 
 	watching sync.WaitGroup
 	stop     context.CancelFunc
@@ -103,6 +104,8 @@ type state struct {
 
 	// names are guarded by Networks.mu: a name to the endpoints that have it.
 	names map[string][]*Endpoint
+	// joining is guarded by Networks.mu: how many are about to join, so that it must stay.
+	joining int
 
 	raise sync.Mutex // held while its parts on the host are made
 	up    *raised    // guarded by raise
@@ -142,11 +145,11 @@ func (n *Networks) Close() error {
 	n.watching.Wait()
 	n.hostMu.Lock()
 	defer n.hostMu.Unlock()
-	if n.host == nil {
+	h := n.host
+	n.host, n.closed = nil, true
+	if h == nil {
 		return nil
 	}
-	h := n.host
-	n.host = nil
 	return h.close()
 }
 
@@ -272,9 +275,13 @@ func (n *Networks) states() []*state {
 }
 
 // inUse counts the running containers of a network.
-func (n *Networks) inUse(s *state) (names []string) {
+func (n *Networks) inUse(s *state) []string {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
+	return n.inUseLocked(s)
+}
+
+func (n *Networks) inUseLocked(s *state) (names []string) {
 	for _, sb := range n.sandboxes {
 		if sb.endpoint(s.rec.ID) != nil {
 			names = append(names, sb.Name)
@@ -287,7 +294,7 @@ func (n *Networks) inUse(s *state) (names []string) {
 // Remove removes a network. One that is in use is of class Conflict, a predefined
 // one of class PermissionDenied.
 func (n *Networks) Remove(ref string) (network.Network, error) {
-	if rec, ok := predefined(ref); ok || ref == network.NetworkBridge || ref == network.NetworkDefault {
+	if rec, ok := predefined(ref); ok || ref == network.NetworkBridge || ref == network.NetworkDefault || ref == n.defaultID() || ref == "" {
 		return rec, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("%s is a pre-defined network and cannot be removed", ref))
 	}
 	n.change.Lock()
@@ -303,12 +310,16 @@ func (n *Networks) Remove(ref string) (network.Network, error) {
 	defer n.ruling.RUnlock()
 	s.raise.Lock()
 	defer s.raise.Unlock()
-	// From here on nobody finds it, and who has found it cannot join any more.
 	n.mu.Lock()
-	delete(n.byName, s.rec.Name)
+	users := n.inUseLocked(s)
+	if len(users) == 0 && s.joining == 0 { // from here on nobody finds it
+		delete(n.byName, s.rec.Name)
+	}
 	n.mu.Unlock()
-	if users := n.inUse(s); len(users) > 0 {
-		n.put(s)
+	if len(users) == 0 && s.joining > 0 {
+		users = []string{"a container that starts"}
+	}
+	if len(users) > 0 {
 		return s.rec, errdefs.ErrConflict.WithMessage(fmt.Sprintf(
 			"network %s is in use by %s: stop or disconnect them first", s.rec.Name, strings.Join(users, ", ")))
 	}
@@ -321,6 +332,37 @@ func (n *Networks) Remove(ref string) (network.Network, error) {
 		return s.rec, err
 	}
 	return s.rec, nil
+}
+
+// hold finds networks that are to be joined, and keeps them until release.
+func (n *Networks) hold(wants []Want) (release func(), err error) {
+	var held []*state
+	release = func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, s := range held {
+			s.joining--
+		}
+	}
+	for _, w := range wants {
+		s, err := n.find(w.Ref)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		n.mu.Lock()
+		there := n.byName[s.rec.Name] == s
+		if there {
+			s.joining++
+			held = append(held, s)
+		}
+		n.mu.Unlock()
+		if !there {
+			release()
+			return nil, noNetwork(w.Ref)
+		}
+	}
+	return release, nil
 }
 
 func (n *Networks) put(s *state) {

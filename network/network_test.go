@@ -84,7 +84,7 @@ func TestCreate(t *testing.T) {
 		"driver":   {network.CreateRequest{Name: "x", Driver: "weave"}, errdefs.IsInvalidArgument, `network driver "weave" is unknown`},
 		"scope":    {network.CreateRequest{Name: "x", Scope: "swarm"}, errdefs.IsInvalidArgument, "only local is"},
 		"option":   {network.CreateRequest{Name: "x", Options: map[string]string{"a": "b"}}, errdefs.IsInvalidArgument, `unknown network option "a"`},
-		"mtu":      {network.CreateRequest{Name: "x", Options: map[string]string{optMTU: "17"}}, errdefs.IsInvalidArgument, "an MTU is 68 to 65535"},
+		"mtu":      {network.CreateRequest{Name: "x", Options: map[string]string{optMTU: "17"}}, errdefs.IsInvalidArgument, "an MTU is 1280 to 65535"},
 		"bool":     {network.CreateRequest{Name: "x", Options: map[string]string{optICC: "maybe"}}, errdefs.IsInvalidArgument, "cannot be read"},
 		"bridge":   {network.CreateRequest{Name: "x", Options: map[string]string{optName: "a/b"}}, errdefs.IsInvalidArgument, "a bridge's name has 1 to 15"},
 		"foreign":  {network.CreateRequest{Name: "x", Options: map[string]string{optName: "lo"}}, errdefs.IsConflict, "lo"},

@@ -127,11 +127,7 @@ func (n *Networks) repairBridge(s *state) error {
 	if before != nil {
 		n.Log.Warn("the bridge or name server of a network was gone and is made again", "network", s.rec.Name, "bridge", s.iface)
 	}
-	var errs []error
-	for _, ep := range n.endpoints(s) {
-		errs = append(errs, up.host.links.Port(ep.Host, s.iface, ep.Isolated))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // whole says whether the name server's devices are there.

@@ -46,7 +46,7 @@ func TestForgetFlows(t *testing.T) {
 		{"", "2 0", 17},
 	} {
 		to, _ := netip.ParseAddrPort(step.to)
-		must(t, h.ForgetFlows(step.protocol, 53, to))
+		must(t, h.ForgetFlows(step.protocol, []Target{{53, to}}))
 		if got := count(); got != step.want {
 			t.Errorf("to %q: %s flows, want %s", step.to, got, step.want)
 		}

@@ -4,7 +4,7 @@ import "errors"
 
 // Port makes a host's end a port of a bridge again, after somebody has deleted
 // the bridge. An end that is gone is no error: its container has ended.
-func (l *Links) Port(host, bridge string, isolated bool) error {
+func (l *Links) Port(host, bridge string, isolated, hairpin bool) error {
 	end, err := find(l.h, host)
 	if err != nil || end == nil {
 		return err
@@ -16,7 +16,7 @@ func (l *Links) Port(host, bridge string, isolated bool) error {
 	if to == nil {
 		return errors.New("make " + host + " a port: bridge " + bridge + " does not exist")
 	}
-	return l.join(end, to, isolated)
+	return l.join(end, to, isolated, hairpin)
 }
 
 // Index is the number of a device, 0 if there is none of that name.

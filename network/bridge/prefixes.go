@@ -14,7 +14,8 @@ const localTable = 255
 
 // Prefixes returns where a new subnet must not be: the prefixes of this host's
 // addresses and routes of all tables, sorted. Default routes are not among them,
-// nor halves of the whole, which VPN programs set instead of one.
+// nor halves of the whole, which VPN programs set instead of one. Each address, and
+// each router behind a route, is among them by itself too.
 func (l *Links) Prefixes() ([]netip.Prefix, error) {
 	addresses, err := l.addresses()
 	if err != nil {
@@ -29,12 +30,16 @@ func (l *Links) Prefixes() ([]netip.Prefix, error) {
 	}
 	var all []netip.Prefix
 	for _, a := range addresses {
-		all = append(all, prefixOf(a.IPNet).Masked())
+		p := prefixOf(a.IPNet)
+		all = append(all, p.Masked(), netip.PrefixFrom(p.Addr(), p.Addr().BitLen()))
 		if a.Peer != nil {
 			all = append(all, prefixOf(a.Peer).Masked())
 		}
 	}
 	for _, r := range routes {
+		if gw := addrOf(r.Gw); gw.IsValid() {
+			all = append(all, netip.PrefixFrom(gw, gw.BitLen()))
+		}
 		if p := prefixOf(r.Dst).Masked(); p.IsValid() && p.Bits() > 1 && r.Table != localTable {
 			all = append(all, p)
 		}

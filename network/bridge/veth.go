@@ -22,6 +22,7 @@ type Veth struct {
 	MAC          net.HardwareAddr // of the device inside; nil: random
 	MTU          int              // zero: the kernel's default
 	Bridge       string
+	Hairpin      bool           // what comes from it may go back to it
 	Isolated     bool           // nothing passes between it and other isolated ports of the bridge
 	Addresses    []netip.Prefix // of the device inside
 	Gateways     []netip.Addr   // default routes, one a family; empty: none
@@ -60,7 +61,7 @@ func (l *Links) plug(ns *os.File, v Veth) (err error) {
 		return err
 	}
 	undo.Add(func() error { return remove(l.h, host) })
-	if err := l.join(host, bridge, v.Isolated); err != nil {
+	if err := l.join(host, bridge, v.Isolated, v.Hairpin); err != nil {
 		return err
 	}
 	err = netns.Do(ns, func() error { return l.setUpInside(v) })
@@ -86,7 +87,7 @@ func (l *Links) addPair(ns *os.File, v Veth) (netlink.Link, error) {
 }
 
 // join makes a host's end a port of a bridge.
-func (l *Links) join(host, bridge netlink.Link, isolated bool) error {
+func (l *Links) join(host, bridge netlink.Link, isolated, hairpin bool) error {
 	name := host.Attrs().Name
 	if l.ipv6 { // a port needs no address of its own, and says nothing to the bridge
 		if err := l.h.LinkSetIP6AddrGenMode(host, ip6AddrGenNone); err != nil {
@@ -104,6 +105,11 @@ func (l *Links) join(host, bridge netlink.Link, isolated bool) error {
 	if isolated { // while it is down
 		if err := l.h.LinkSetIsolated(host, true); err != nil {
 			return fmt.Errorf("isolate port %s: %w", name, err)
+		}
+	}
+	if hairpin {
+		if err := l.h.LinkSetHairpin(host, true); err != nil {
+			return fmt.Errorf("let packets back to port %s: %w", name, err)
 		}
 	}
 	if err := l.h.LinkSetUp(host); err != nil {

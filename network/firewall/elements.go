@@ -23,6 +23,8 @@ const (
 	setUplinks6    = "uplinks6"
 	setMasquerade4 = "masquerade4" // subnets
 	setMasquerade6 = "masquerade6"
+	setResolvers4  = "resolvers4" // bridge . name server, of isolated networks
+	setResolvers6  = "resolvers6"
 	setHome4       = "home4" // bridge . subnet
 	setHome6       = "home6"
 	mapPorts4      = "ports4" // protocol . port : container
@@ -44,6 +46,8 @@ func sets(table *nftables.Table) []*nftables.Set {
 		{Name: setUplinks6, KeyType: ifname},
 		{Name: setMasquerade4, KeyType: ip4, Interval: true},
 		{Name: setMasquerade6, KeyType: ip6, Interval: true},
+		{Name: setResolvers4, KeyType: join(ifname, ip4), Concatenation: true},
+		{Name: setResolvers6, KeyType: join(ifname, ip6), Concatenation: true},
 		{Name: setHome4, KeyType: join(ifname, ip4), Interval: true, Concatenation: true},
 		{Name: setHome6, KeyType: join(ifname, ip6), Interval: true, Concatenation: true},
 		{Name: mapPorts4, KeyType: join(proto, port), DataType: join(ip4, port), IsMap: true, Concatenation: true},
@@ -117,7 +121,18 @@ func (e elements) addNetwork(n Network) error {
 	}
 	name := ifname(n.Bridge)
 	e.put(setBridges, nftables.SetElement{Key: name})
-	e.put(setWithin, nftables.SetElement{Key: slices.Concat(name, name)})
+	if !n.Isolated {
+		e.put(setWithin, nftables.SetElement{Key: slices.Concat(name, name)})
+	}
+	for _, r := range n.Resolvers {
+		set := setResolvers6
+		if r.Is4() {
+			set = setResolvers4
+		}
+		if n.Isolated {
+			e.put(set, nftables.SetElement{Key: slices.Concat(name, r.AsSlice())})
+		}
+	}
 	if n.Internal {
 		e.put(setInternal, nftables.SetElement{Key: name})
 	}

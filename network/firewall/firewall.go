@@ -86,7 +86,11 @@ type Network struct {
 	Bridge     string         // name of the bridge's interface
 	Subnets    []netip.Prefix // used for masquerading only
 	Masquerade bool           // packets to the outside get the host's address
-	Internal   bool           // no packets to or from the outside, nor other networks
+	// Isolated: its members reach the host and the world, not each other, also not by way of the
+	// host; and the name server at Resolvers.
+	Isolated  bool
+	Resolvers []netip.Addr
+	Internal  bool // no packets to or from the outside, nor other networks
 }
 
 // Port is a published port. Host and Protocol name it; To is where it leads.

@@ -119,6 +119,13 @@ func fromHome(f family, set string) []expr.Any {
 	)
 }
 
+// oifname . ip daddr @set, oifname . ip6 daddr @set; or the same for the source and iifname.
+func at(f family, key expr.MetaKey, s side, set string) []expr.Any {
+	address := f.address(s)
+	address.DestRegister = reg2
+	return append(f.only(), &expr.Meta{Key: key, Register: reg1}, address, &expr.Lookup{SourceRegister: reg1, SetName: set})
+}
+
 // fib daddr type local
 func toLocalAddress() []expr.Any {
 	return []expr.Any{

@@ -116,6 +116,10 @@ func forwardRules() []rule {
 func inwardRules() []rule {
 	return []rule{
 		on("published, and its replies", dnatted(), accept()),
+		on("name server of an isolated network", at(ip4, oif, destination, setResolvers4), accept()),
+		on("name server of an isolated network", at(ip6, oif, destination, setResolvers6), accept()),
+		on("and its answers", at(ip4, iif, source, setResolvers4), establishedOrRelated(), accept()),
+		on("and its answers", at(ip6, iif, source, setResolvers6), establishedOrRelated(), accept()),
 		on("from another bridge", in(iif, setBridges), drop()),
 		on("replies to containers", establishedOrRelated(), accept()),
 		on("not published", drop()),

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -324,4 +325,28 @@ func TestNamespaces(t *testing.T) {
 	if ok, err := inA.Intact(); !ok || err != nil {
 		t.Errorf("intact %v, %v", ok, err)
 	}
+}
+
+// Members of an isolated network do not reach each other through the gateway
+// either; they reach its name server, here red2.
+func TestIsolatedByWayOfTheHost(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.red2.serve(80)
+	third := l.container(t, "red", 1, 4)
+	third.serve(80)
+	for _, to := range []string{"172.30.1.3", "172.30.1.4"} {
+		l.red1.ip("route add " + to + "/32 via 172.30.1.1")
+	}
+	l.reset(t)
+	l.red1.sees("udp", "172.30.1.4:80", "172.30.1.2")
+	networks := l.networks()
+	networks[0].Isolated = true
+	networks[0].Resolvers = []netip.Addr{netip.MustParseAddr("172.30.1.3")}
+	if err := l.table.Reset(firewall.State{Networks: networks}); err != nil {
+		t.Fatal(err)
+	}
+	l.red1.fails("udp", "172.30.1.4:80")
+	l.red1.fails("tcp", "172.30.1.4:80")
+	l.red1.sees("udp", "172.30.1.3:80", "172.30.1.2")
 }

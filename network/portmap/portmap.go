@@ -124,7 +124,13 @@ func hostPorts(s string) (first, last uint16, err error) {
 // Table holds ports. It is safe for concurrent use.
 type Table struct {
 	mu    sync.Mutex
-	holds map[key]*hold // guarded by mu
+	holds map[key]*hold    // guarded by mu
+	busy  map[busyKey]bool // guarded by mu; held at some address, or it was
+}
+
+type busyKey struct {
+	proto network.IPProtocol
+	port  uint16
 }
 
 type key struct {
@@ -138,7 +144,7 @@ type hold struct {
 }
 
 // NewTable returns an empty table.
-func NewTable() *Table { return &Table{holds: map[key]*hold{}} }
+func NewTable() *Table { return &Table{holds: map[key]*hold{}, busy: map[busyKey]bool{}} }
 
 // tries bounds how often a free port is asked for until one is free in both families.
 const tries = 32
@@ -266,6 +272,9 @@ func (t *Table) takeAt(owner string, w Want, ips []netip.Addr, n uint16) (got []
 // hold binds a socket, and tells who has the port if that fails.
 func (t *Table) hold(owner string, proto network.IPProtocol, at netip.AddrPort) (netip.AddrPort, error) {
 	for k, h := range t.holds {
+		if !t.busy[busyKey{proto, at.Port()}] {
+			break // nobody has it at any address: the usual case, and there may be thousands of others
+		}
 		if k.proto == proto && at.Port() != 0 && k.host.Port() == at.Port() && overlap(k.host.Addr(), at.Addr()) {
 			return at, errdefs.ErrConflict.WithMessage(fmt.Sprintf("port %s/%s of the host is published by container %s: choose another", at, proto, h.owner))
 		}
@@ -281,6 +290,7 @@ func (t *Table) hold(owner string, proto network.IPProtocol, at netip.AddrPort) 
 	}
 	at = netip.AddrPortFrom(at.Addr(), port)
 	t.holds[key{proto, at}] = &hold{socket, owner}
+	t.busy[busyKey{proto, port}] = true
 	return at, nil
 }
 

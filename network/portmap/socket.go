@@ -47,7 +47,7 @@ func bind(proto network.IPProtocol, at netip.AddrPort) (_ *os.File, port uint16,
 		}
 		sa = &syscall.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}
 	}
-	if err := syscall.Bind(fd, sa); err != nil {
+	if err := bindTo(fd, sa, proto == network.TCP && domain == syscall.AF_INET); err != nil {
 		return nil, 0, os.NewSyscallError("bind", err)
 	}
 	name, err := syscall.Getsockname(fd)
@@ -61,6 +61,24 @@ func bind(proto network.IPProtocol, at netip.AddrPort) (_ *os.File, port uint16,
 		port = uint16(name.Port)
 	}
 	return f, port, nil
+}
+
+// bindTo binds a socket. Connections of a server that has just ended keep its port
+// for a minute (TIME_WAIT): with timeWait set they do not count, and listening makes
+// sure that nobody else has the port. IPv4 only: what listens at [::1] would be
+// connected to, and never answer.
+func bindTo(fd int, sa syscall.Sockaddr, timeWait bool) error {
+	err := syscall.Bind(fd, sa)
+	if !errors.Is(err, syscall.EADDRINUSE) || !timeWait {
+		return err
+	}
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
+	if err := syscall.Bind(fd, sa); err != nil {
+		return err
+	}
+	return syscall.Listen(fd, 0)
 }
 
 func as4(a netip.Addr) (b [4]byte) {
