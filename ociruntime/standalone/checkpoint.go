@@ -57,14 +57,17 @@ func (r *Runtime) Checkpoint(ctx context.Context, id string, a CheckpointArgs) (
 // is checked as a new one's.
 func (r *Runtime) Restore(ctx context.Context, c CreateArgs, a CheckpointArgs) (code int, err error) {
 	m := &making{runtime: r, args: c, leave: c.Detach}
-	err = m.restore(ctx, a)
+	caught, err := catch(c.Detach)
 	if err != nil {
+		return 0, err
+	}
+	if err = m.restore(ctx, a); err != nil {
 		return 0, err
 	}
 	if err := m.dir.Close(); err != nil || c.Detach {
 		return 0, err
 	}
-	code, err = attend(ctx, m.pid, &m.files)
+	code, err = attend(ctx, caught, m.pid, &m.files)
 	if c.Keep {
 		return code, err
 	}

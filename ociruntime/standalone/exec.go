@@ -32,6 +32,10 @@ func (r *Runtime) Exec(ctx context.Context, id string, a ExecArgs) (code int, er
 	}
 	files := &inherited{}
 	defer files.close()
+	caught, err := catch(a.Detach)
+	if err != nil {
+		return 0, errors.Join(err, d.Close())
+	}
 	pid, err := r.enter(ctx, d, rec, spec, a, f, files)
 	if err = errors.Join(err, d.Close()); err != nil {
 		return 0, err
@@ -42,7 +46,7 @@ func (r *Runtime) Exec(ctx context.Context, id string, a ExecArgs) (code int, er
 	if a.Detach {
 		return 0, nil
 	}
-	return attend(ctx, pid, files)
+	return attend(ctx, caught, pid, files)
 }
 
 // recall reads what is written of a container, but a seccomp profile that is known.

@@ -14,6 +14,10 @@ import (
 // Run is Create and Start, and unless detached also the wait for the end, with
 // signals forwarded, and Delete. code is what the command exited with, 128+n for signal n.
 func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
+	caught, err := catch(a.Detach)
+	if err != nil {
+		return 0, err
+	}
 	m, err := r.make(ctx, a, false)
 	if err != nil {
 		return 0, err
@@ -31,7 +35,7 @@ func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
 	if a.Detach {
 		return 0, nil
 	}
-	code, err = attend(ctx, m.pid, &m.files)
+	code, err = attend(ctx, caught, m.pid, &m.files)
 	if a.Keep {
 		return code, err
 	}
@@ -41,12 +45,18 @@ func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
 	return code, r.deleteEnded(context.WithoutCancel(ctx), m)
 }
 
-// attend forwards signals and the terminal until a child of ours ends.
-func attend(ctx context.Context, pid int, files *inherited) (code int, err error) {
-	caught, err := signals.Catch() // until this process ends, which is soon
-	if err != nil {
-		return 0, err
+// catch begins to keep signals for a child that is to be attended, until this
+// process ends, which is soon. It comes before the child: a signal that arrives as
+// soon as the command runs is the command's.
+func catch(detached bool) (*signals.Caught, error) {
+	if detached {
+		return nil, nil //nolint:nilnil // nobody attends
 	}
+	return signals.Catch()
+}
+
+// attend forwards signals and the terminal until a child of ours ends.
+func attend(ctx context.Context, caught *signals.Caught, pid int, files *inherited) (code int, err error) {
 	var term *console.Terminal
 	if files.terminal != nil {
 		if term, err = console.Attach(files.terminal); err != nil {
