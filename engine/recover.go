@@ -170,8 +170,11 @@ func (e *Engine) sweepRun(ctx context.Context, id string) error {
 	dir := e.runDir(id)
 	for _, x := range bundle.ExecDirs(dir) {
 		p, err := e.adoptExec(x)
-		if err != nil {
-			continue // it has not started, or ends with the container's cgroup
+		if err != nil { // what it runs ends with the container's cgroup
+			if err := e.Runtime.KillKeeper(bundle.ExecID(x)); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := deleteRun(ctx, p); err != nil {
 			return err
@@ -184,8 +187,8 @@ func (e *Engine) sweepRun(ctx context.Context, id string) error {
 	p, err := e.Runtime.Adopt(id, dir, s)
 	if err == nil {
 		err = deleteRun(ctx, p)
-	} else { // what cannot be adopted can still be killed; a keeper ends with its init
-		err = deleteCgroup(ctx, id)
+	} else { // what cannot be adopted can still be killed
+		err = errors.Join(e.Runtime.KillKeeper(id), deleteCgroup(ctx, id))
 	}
 	if err != nil {
 		return err

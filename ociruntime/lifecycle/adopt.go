@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"berth/internal/linux"
 	"berth/ociruntime/cgroups"
@@ -120,4 +122,39 @@ func isKeeper(pid int, id string) bool {
 	}
 	cmdline, err := os.ReadFile(dir + "/cmdline")
 	return err == nil && string(cmdline) == keeperName+"\x00"+id+"\x00"
+}
+
+// KillKeeper ends the keeper of a container that cannot be adopted: its daemon was
+// killed before the keeper's first record, or its run directory is damaged. Else
+// it would hold the container's output for ever. None is no error.
+func (r *Runtime) KillKeeper(id string) error {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return fmt.Errorf("look for the keeper of %s: %w", id, err)
+	}
+	var errs []error
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || !isKeeper(pid, id) {
+			continue
+		}
+		errs = append(errs, killKeeper(pid, id))
+	}
+	return errors.Join(errs...)
+}
+
+func killKeeper(pid int, id string) error {
+	keeper, err := linux.PidfdOpen(pid)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open keeper %d: %w", pid, err)
+	}
+	if isKeeper(pid, id) { // asked after the opening: the number may be another's by now
+		if kerr := linux.PidfdSignal(keeper, syscall.SIGKILL); !errors.Is(kerr, os.ErrProcessDone) {
+			err = kerr
+		}
+	}
+	return errors.Join(err, keeper.Close())
 }
