@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -132,7 +133,7 @@ func TestReboot(t *testing.T) {
 		if left := devices(t, "vb"); len(left) > 0 {
 			return fmt.Errorf("left: %s", left)
 		}
-		return nil
+		return l.keepers()
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -199,6 +200,26 @@ func (l *lab) clean() {
 			l.t.Errorf("a port is left: %v", err)
 		}
 	}
+}
+
+// keepers is an error if a keeper of this berth still has its run directory open,
+// also one that was removed.
+func (l *lab) keepers() error {
+	files, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		to, err := os.Readlink(f)
+		if err != nil || !strings.HasPrefix(to, filepath.Join(l.Run, "containers")) {
+			continue // it is another's, or has ended
+		}
+		comm, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(f)), "comm"))
+		if err == nil && string(comm) == "berth-keeper\n" {
+			return fmt.Errorf("left: keeper %s, of %s", f, to)
+		}
+	}
+	return nil
 }
 
 // devices are the host's network devices whose names begin so. sysfs shows those
