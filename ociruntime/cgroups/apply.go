@@ -3,6 +3,7 @@ package cgroups
 import (
 	"errors"
 	"io/fs"
+	"path"
 	"slices"
 	"syscall"
 
@@ -53,9 +54,14 @@ func (c *Cgroup) write(tree *linux.ControlTree, s limit.Setting) (limit.Setting,
 	if s.Fresh && slices.Contains(c.made, dir) {
 		return s, nil
 	}
-	for {
+	for settled := version == 1; ; {
 		err := tree.Write(dir+"/"+s.File, s.Value)
 		missing := errors.Is(err, fs.ErrNotExist)
+		if missing && !settled && s.Controller != limit.Core {
+			settle(tree, dir, s.Controller)
+			settled = true
+			continue
+		}
 		if missing && s.Or != nil {
 			s = *s.Or
 			continue
@@ -65,6 +71,14 @@ func (c *Cgroup) write(tree *linux.ControlTree, s limit.Setting) (limit.Setting,
 		}
 		return s, err
 	}
+}
+
+// settle waits until a controller's files are there. Who enables it for dir's
+// parent at the same time is seen in cgroup.subtree_control before the kernel has
+// made the files: the list is read without the lock under which they are made
+// (cgroup_subtree_control_write). To enable it once more waits for that lock.
+func settle(tree *linux.ControlTree, dir, controller string) {
+	_ = tree.Write(path.Dir(dir)+"/cgroup.subtree_control", "+"+controller) // the next write of a file tells
 }
 
 // notDelegated is the error for a limit whose cgroup this user may not make.

@@ -27,6 +27,7 @@ func TestHome(t *testing.T) {
 	a.Detach = true
 	_, err := c.runtime.Run(t.Context(), a)
 	c.must(err)
+	c.wantSaid(" 2\n")
 	p := c.process("sh", "-c", "echo $HOME")
 	p.User.UID = 8
 	for range 2 {
