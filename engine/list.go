@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +36,7 @@ func (e *Engine) List(_ context.Context, o ListOptions) ([]mcontainer.Summary, e
 		if s := rec.State.Status; s == container.Removed || !all && !s.Alive() && s != container.Restarting {
 			continue
 		}
-		if !window(rec.Created) || !e.selects(f, &rec) {
+		if !window(rec.Created) || !report.Selects(f, &rec, e.Root, slices.Collect(maps.Keys(e.Summary(&rec).Networks))) {
 			continue
 		}
 		list = append(list, e.summary(c, &rec, o.Size))
@@ -63,32 +62,6 @@ func (e *Engine) window(f Filters) (func(time.Time) bool, error) {
 	return func(t time.Time) bool {
 		return (after.IsZero() || t.After(after)) && (before.IsZero() || t.Before(before))
 	}, nil
-}
-
-func (e *Engine) selects(f Filters, rec *container.Record) bool {
-	contains := func(name, value string, match func(string, string) bool) bool {
-		if len(f[name]) == 0 {
-			return true
-		}
-		for _, want := range f[name] {
-			if match(value, strings.TrimPrefix(want, "/")) {
-				return true
-			}
-		}
-		return false
-	}
-	image := func(value, want string) bool {
-		return value == want || value == want+":latest" || strings.HasPrefix(rec.Image, want) || strings.HasPrefix(rec.Image, "sha256:"+want)
-	}
-	volumes := []string{}
-	for _, m := range report.MountPoints(e.Root, rec) {
-		volumes = append(volumes, m.Name, m.Source, m.Destination)
-	}
-	return contains("id", rec.ID, strings.HasPrefix) && contains("name", rec.Name, strings.Contains) &&
-		f.Match("status", string(report.Status(rec.State.Status))) && f.MatchLabels(rec.Config.Labels) &&
-		contains("ancestor", rec.Config.Image, image) && f.Match("volume", volumes...) &&
-		f.Match("network", slices.Collect(maps.Keys(e.Summary(rec).Networks))...) &&
-		(len(f["exited"]) == 0 || rec.State.Status == container.Exited && f.Match("exited", strconv.Itoa(rec.State.ExitCode)))
 }
 
 func (e *Engine) summary(c *container.Container, rec *container.Record, size bool) mcontainer.Summary {

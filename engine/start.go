@@ -12,7 +12,6 @@ import (
 	"berth/container"
 	"berth/container/stdio"
 	"berth/engine/bundle"
-	"berth/engine/report"
 	"berth/internal/cleanup"
 	"berth/internal/linux"
 	"berth/network"
@@ -22,7 +21,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
-	"github.com/moby/moby/api/types/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -161,41 +159,8 @@ func (s *starting) lookInside(context.Context, *cleanup.Stack) (err error) {
 
 // prepareMounts makes sure that everything to be bound exists.
 func (s *starting) prepareMounts(ctx context.Context, _ *cleanup.Stack) (err error) {
-	s.mounts, err = spec.Mounts(*s.rec.Config, s.rec.HostConfig)
-	if err != nil {
-		return err
-	}
-	for i := range s.mounts {
-		m := &s.mounts[i]
-		switch {
-		case m.Type == mount.TypeVolume:
-			name := m.Name
-			if name == "" {
-				name = report.AnonymousVolume(s.rec.ID, m.Target)
-			}
-			var fill func(*os.File) error
-			if !m.NoCopy {
-				fill = func(dir *os.File) error { return bundle.CopyTo(ctx, dir, s.rootfs, m.Target) }
-			}
-			if m.Source, err = s.e.volumes.Ensure(name, m.Name != "" || !s.rec.AutoRemove(), fill); err != nil {
-				return err
-			}
-		case m.Type == mount.TypeBind && m.CreateSource:
-			if err := os.MkdirAll(m.Source, 0o755); err != nil && !errors.Is(err, os.ErrExist) && !isFile(m.Source) {
-				return fmt.Errorf("make the source of the mount at %s: %w", m.Target, err)
-			}
-		case m.Type == mount.TypeBind:
-			if _, err := os.Stat(m.Source); errors.Is(err, os.ErrNotExist) {
-				return invalid("mount at %s: the source %s does not exist on the host", m.Target, m.Source)
-			}
-		}
-	}
-	return nil
-}
-
-func isFile(path string) bool {
-	fi, err := os.Stat(path)
-	return err == nil && !fi.IsDir()
+	s.mounts, err = bundle.Mounts(ctx, &s.rec, s.rootfs, s.e.volumes.Ensure)
+	return err
 }
 
 func (s *starting) joinNetworks(_ context.Context, undo *cleanup.Stack) (err error) {

@@ -3,12 +3,11 @@
 //
 // Level: L3, a subroom of engine.
 // Owns: how a record becomes the input of package spec; the cache of users.
-// May import: container, container/rootfs, volume, spec, internal/atomicfile, internal/linux, ociruntime/lifecycle.
+// May import: container, container/rootfs, engine/report, spec, internal/atomicfile, internal/copytree, internal/linux, ociruntime/lifecycle.
 // Must not know: when a container starts; volumes' directories; the API.
 package bundle
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,7 +19,6 @@ import (
 
 	"berth/container"
 	"berth/container/rootfs"
-	"berth/internal/copytree"
 	"berth/internal/linux"
 	"berth/ociruntime/lifecycle"
 	"berth/spec"
@@ -189,23 +187,4 @@ func explain(t rootfs.Tree, p *specs.Process, errno syscall.Errno) error {
 // FilesOf are the files in a container's directory that are bound over its image's.
 func FilesOf(c *container.Container) spec.Files {
 	return spec.Files{Hosts: c.Path("hosts"), Hostname: c.Path("hostname"), ResolvConf: c.Path("resolv.conf")}
-}
-
-// CopyTo copies what a container's root has at path into the directory of a new
-// volume; a path that is not there, or no directory, leaves it empty.
-func CopyTo(ctx context.Context, dir *os.File, o linux.Overlay, path string) error {
-	root, err := linux.MountOverlay(o)
-	if err != nil {
-		return fmt.Errorf("look into the container's root: %w", err)
-	}
-	defer root.Close()
-	from, err := linux.OpenInRoot(root, path, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	return copytree.Copy(ctx, from, dir)
 }

@@ -2,7 +2,7 @@
 //
 // Level: L3, a subroom of engine.
 // Owns: how a record's state is shown.
-// May import: container, container/proctable, spec, ociruntime/cgroups, moby/moby/api.
+// May import: container, container/proctable, engine/filter, spec, ociruntime/cgroups, moby/moby/api.
 // Must not know: where records come from.
 package report
 

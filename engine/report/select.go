@@ -1,0 +1,31 @@
+package report
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"berth/container"
+	"berth/engine/filter"
+)
+
+// Selects says whether the filters of a list let a container pass that is in these
+// networks. root is the data root.
+func Selects(f filter.Set, rec *container.Record, root string, networks []string) bool {
+	contains := func(name, value string, match func(string, string) bool) bool {
+		return len(f[name]) == 0 || slices.ContainsFunc(f[name], func(want string) bool {
+			return match(value, strings.TrimPrefix(want, "/"))
+		})
+	}
+	image := func(value, want string) bool {
+		return value == want || value == want+":latest" || strings.HasPrefix(rec.Image, want) || strings.HasPrefix(rec.Image, "sha256:"+want)
+	}
+	volumes := []string{}
+	for _, m := range MountPoints(root, rec) {
+		volumes = append(volumes, m.Name, m.Source, m.Destination)
+	}
+	return contains("id", rec.ID, strings.HasPrefix) && contains("name", rec.Name, strings.Contains) &&
+		f.Match("status", string(Status(rec.State.Status))) && f.MatchLabels(rec.Config.Labels) &&
+		contains("ancestor", rec.Config.Image, image) && f.Match("volume", volumes...) && f.Match("network", networks...) &&
+		(len(f["exited"]) == 0 || rec.State.Status == container.Exited && f.Match("exited", strconv.Itoa(rec.State.ExitCode)))
+}
