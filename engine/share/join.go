@@ -167,7 +167,7 @@ func (j *Joined) StillRunning(running func(id string) (Running, error)) error {
 	for _, o := range j.others {
 		now, err := running(o.Record.ID)
 		if err != nil || now.Process != o.Process {
-			return errors.Join(err, conflict("container %s, which this one shares with, has just ended: start it first", o.Record.Name))
+			return conflict("container %s, which this one shares with, has just ended: start it first", o.Record.Name)
 		}
 	}
 	return nil
