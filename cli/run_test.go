@@ -80,8 +80,7 @@ func TestRunPullNeverAndFailingPull(t *testing.T) {
 // TestRunMissesSomethingElse: what was not found is not the image, so it is not pulled.
 func TestRunMissesSomethingElse(t *testing.T) {
 	f := newFake(t)
-	f.routes["POST /containers/create"] = answer(404, `{"message":"network back not found"}`)
-	f.routes["GET /images/localhost:5000/x:1/json"] = answer(200, `{"Id":"sha256:1"}`)
+	f.routes["POST /containers/create"] = answer(400, `{"message":"network back not found"}`)
 	f.run("", "run", "--network", "back", "localhost:5000/x:1").check(t, 125, "", "berth: network back not found\n")
 	if f.saw("POST /images/create") {
 		t.Error("the image is here and was pulled")
