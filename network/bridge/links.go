@@ -2,8 +2,8 @@
 // that join containers to them, and the network namespace of the name server.
 //
 // Level: L2, a subroom of network.
-// Owns: network devices, their addresses, routes and sysctls; connection tracking entries.
-// May import: vishvananda/netlink (its only importer), containerd/errdefs, internal/cleanup, internal/linux, internal/linux/netns.
+// Owns: network devices, their addresses, routes, limits and sysctls; connection tracking entries.
+// May import: vishvananda/netlink (its only importer), containerd/errdefs, internal/cleanup, internal/linux, internal/linux/netns, ociruntime/plan/netdevice.
 // Must not know: records of networks, which address is whose, firewall rules.
 //
 // Nothing is remembered here: the kernel is asked each time. A bridge is known
