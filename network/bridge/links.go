@@ -62,6 +62,9 @@ func (l *Links) Close() error {
 // within runs f on a thread in the namespace of l, for what no socket of l's does: sysctls.
 func (l *Links) within(f func() error) error { return netns.Do(l.ns, f) }
 
+// Within is within for sockets that other rooms make.
+func (l *Links) Within(f func() error) error { return l.within(f) }
+
 // find returns the device of that name, nil if there is none.
 func find(h *netlink.Handle, name string) (netlink.Link, error) {
 	link, err := h.LinkByName(name)

@@ -54,6 +54,7 @@ func TestLimitSteps(t *testing.T) {
 	c := call.New()
 	pairs := []Pair{{Host: "vb1", HostIndex: 7, Inside: "eth0", MTU: 1500, Limit: Limit{In: 8e6, Out: 16e6, Shaper: "vi1", ShaperIndex: 8}}}
 	Make(c, pairs, func(to program.Slot) { c.Call("dup", syscall.SYS_DUP, program.Int(3)).To(to) })
+	c.Call("exit", syscall.SYS_EXIT, program.Int(0))
 	p, err := c.Assemble()
 	if err != nil {
 		t.Fatal(err)
