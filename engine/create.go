@@ -8,6 +8,7 @@ import (
 	"berth/container/hostfiles"
 	"berth/container/jsonlog"
 	"berth/engine/bundle"
+	"berth/engine/share"
 	"berth/internal/cleanup"
 	"berth/spec"
 
@@ -65,6 +66,9 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	if err != nil {
 		return container.Record{}, nil, err
 	}
+	if err := share.Resolve(r.Config, &host, r.Networks, e.records.Get); err != nil {
+		return container.Record{}, nil, err
+	}
 	names, err := e.Prepare(&host, r.Networks, config.ExposedPorts)
 	if err != nil {
 		return container.Record{}, nil, err
@@ -99,12 +103,6 @@ func checkRequest(c *mcontainer.Config, h *mcontainer.HostConfig) (warnings []st
 	if c.StopSignal != "" {
 		if _, err := parseSignal(c.StopSignal); err != nil {
 			return nil, err
-		}
-	}
-	// Each container has its own ids: sharing needs the other's user namespace too.
-	for what, mode := range map[string]string{"network": string(h.NetworkMode), "pid": string(h.PidMode), "ipc": string(h.IpcMode)} {
-		if strings.HasPrefix(mode, "container:") {
-			return nil, invalid("--%s %s: sharing another container's namespace is not supported yet: leave it out, or use host", what, mode)
 		}
 	}
 	if mode := h.NetworkMode; len(h.PortBindings) > 0 && (mode.IsHost() || mode.IsNone()) {

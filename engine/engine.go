@@ -79,6 +79,7 @@ type live struct {
 	mu     sync.Mutex
 	proc   *lifecycle.Container // guarded by mu; nil unless it runs
 	spec   *specs.Spec          // guarded by mu; of proc
+	lent   int                  // guarded by mu; the id range of another container that proc has, or NoSlot
 	delay  time.Duration        // guarded by mu; the pause before the last restart
 	cancel context.CancelFunc   // guarded by mu; ends the pause before a restart
 }
@@ -104,10 +105,13 @@ func hasEnded(err error) bool {
 		errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENODEV)
 }
 
-func (l *live) set(p *lifecycle.Container, s *specs.Spec) {
+// set notes what runs. lent is an id range that was borrowed for it, or NoSlot; the
+// one of the process before comes back.
+func (l *live) set(p *lifecycle.Container, s *specs.Spec, lent int) (before int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.proc, l.spec = p, s
+	before, l.proc, l.spec, l.lent = l.lent, p, s, lent
+	return before
 }
 
 // Open reads the data root and repairs what a killed daemon or a reboot has
@@ -193,7 +197,7 @@ func (e *Engine) liveOf(c *container.Container) *live {
 }
 
 func (e *Engine) newLive(c *container.Container, rec *container.Record) *live {
-	l := &live{}
+	l := &live{lent: container.NoSlot}
 	o := stdio.Options{StdinOnce: rec.Config.StdinOnce, SinkFailed: func(err error) {
 		e.Log.Error("log of container is incomplete", "container", c.ID(), "error", err)
 	}}

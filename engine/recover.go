@@ -129,7 +129,7 @@ func (e *Engine) adopt(c *container.Container) error {
 	if err != nil {
 		e.Log.Error("adopt container", "container", c.ID(), "error", err)
 	}
-	l.set(p, s)
+	l.set(p, s, e.borrowed(c, s))
 	e.adoptExecs(c)
 	e.monitor(c, l, p)
 	e.Log.Info("adopted container", "container", c.ID(), "pid", p.Pid())

@@ -5,6 +5,7 @@ import (
 
 	"berth/container/proctable"
 	"berth/engine/report"
+	"berth/engine/share"
 
 	mcontainer "github.com/moby/moby/api/types/container"
 )
@@ -30,7 +31,7 @@ func (e *Engine) Stats(_ context.Context, ref string) (mcontainer.StatsResponse,
 		return out, err
 	}
 	report.Stats(&out, &s, uint64(host.Memory))
-	out.Networks, err = e.Counters(c.ID())
+	out.Networks, err = e.Counters(share.NetworkOf(c, e.records.Get).ID())
 	return out, err
 }
 

@@ -34,7 +34,10 @@ func (v *Verbs) Prepare(h *mcontainer.HostConfig, asked map[string]*mnetwork.End
 		return nil, err
 	}
 	mode := h.NetworkMode
-	if mode.IsHost() || mode.IsNone() || mode.IsContainer() {
+	if mode.IsContainer() { // what was asked for beside it is checked
+		return nil, nil //nolint:nilnil // none, which is no error
+	}
+	if mode.IsHost() || mode.IsNone() {
 		for name := range asked {
 			if name != string(mode) {
 				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("--network %s excludes network %s", mode, name))

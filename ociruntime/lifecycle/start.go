@@ -26,6 +26,10 @@ func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
+	given, err := a.given()
+	if err != nil {
+		return nil, err
+	}
 	c := &Container{runtime: r, id: a.ID, spec: a.Spec}
 	var joins []*os.File
 	if path := a.Spec.Linux.CgroupsPath; path != "" {
@@ -45,6 +49,7 @@ func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
+	files.inherit = append(files.inherit, given...)
 	prog, err := plan.Build(in)
 	if err != nil {
 		files.handedOver()
@@ -87,12 +92,6 @@ func (r *Runtime) input(a Args) (plan.Input, error) {
 	}
 	if a.Spec.Process == nil || a.Spec.Linux == nil {
 		return in, fmt.Errorf("the spec of container %s has no process or no linux section", a.ID)
-	}
-	if joined := plan.Joined(a.Spec); len(joined) > 0 {
-		return in, fmt.Errorf("namespace %s by path %s is not supported: only new namespaces are", joined[0].Type, joined[0].Path)
-	}
-	if filled := plan.CopyUps(a.Spec); len(filled) > 0 {
-		return in, fmt.Errorf("tmpfs %s with option tmpcopyup is not supported: fill it from the container", filled[0].Destination)
 	}
 	if s := a.Spec.Linux.Seccomp; s != nil {
 		f, err := r.filters.Compile(s, runtime.GOARCH)
