@@ -58,7 +58,7 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	if err := h.links.Plug(pid, ep.veth()); err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
 	}
-	undo.Add(func() error { return h.links.RemoveLink(ep.Host) })
+	undo.Add(func() error { return errors.Join(h.links.RemoveLink(ep.Host), h.links.RemoveShaper(ep.Limit.Shaper)) })
 	switch {
 	case first: // there was no way for ports
 		err = n.publish(sb, r.Ports, &undo)
@@ -107,7 +107,7 @@ func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) 
 	}
 	// The interface is gone: what follows is finished whatever goes wrong.
 	sb.Endpoints = slices.DeleteFunc(sb.Endpoints, func(e *Endpoint) bool { return e == ep })
-	var errs []error
+	errs := []error{h.links.RemoveShaper(ep.Limit.Shaper)}
 	if ep.Default { // its ports lead there
 		errs = append(errs, n.turn(h, sb, before, pid))
 	}
@@ -185,6 +185,7 @@ func (ep *Endpoint) veth() bridge.Veth {
 	v := bridge.Veth{
 		Host: ep.Host, Inside: ep.Inside, HostIndex: ep.HostIndex, MAC: ep.MAC, MTU: int(ep.MTU),
 		Bridge: ep.Bridge, Isolated: ep.Isolated, Hairpin: ep.Hairpin, Addresses: ep.Addresses,
+		Limit: ep.Limit,
 	}
 	if ep.Default {
 		v.Gateways = ep.Gateways

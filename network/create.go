@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"berth/network/ipam"
+	"berth/network/rate"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -345,9 +346,14 @@ func (s *state) option(key, value string) (err error) {
 			}
 			s.mtu = uint32(n)
 		}
+	case rate.OptIn, rate.OptOut:
+		s.rate, err = s.rate.With(map[string]string{key: value})
+		if err != nil {
+			return invalid("network option %v", err)
+		}
 	case optDefault:
 	default:
-		return invalid("unknown network option %.80q: known are %s", key, strings.Join([]string{optName, optICC, optMasq, optBinding, optMTU}, ", "))
+		return invalid("unknown network option %.80q: known are %s", key, strings.Join([]string{optName, optICC, optMasq, optBinding, optMTU, rate.OptIn, rate.OptOut}, ", "))
 	}
 	if err != nil {
 		return invalid("%s=%.80q cannot be read: %v", key, value, err)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"berth/internal/cleanup"
+	"berth/network/bridge"
 	"berth/network/firewall"
 	"berth/network/ipam"
 	"berth/network/portmap"
@@ -55,6 +56,9 @@ func (n *Networks) Check(wants []Want) error {
 			return invalid("network %s is named twice", s.rec.Name)
 		}
 		seen[s.rec.ID] = true
+		if _, err := s.limitOf(w); err != nil {
+			return err
+		}
 		if c := w.Settings; c != nil && c.IPAMConfig != nil {
 			for _, a := range []netip.Addr{c.IPAMConfig.IPv4Address, c.IPAMConfig.IPv6Address} {
 				if a.IsValid() && !s.contains(a) {
@@ -150,10 +154,13 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	_, _ = rand.Read(id) // never fails (crypto/rand)
 	ep := &Endpoint{
 		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.iface, bridgeIndex: up.index,
-		Inside: inside, Host: "vb" + hex.EncodeToString(id[:5]), MTU: s.mtu, Isolated: !s.icc, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
+		Inside: inside, Host: bridge.EndPrefix + hex.EncodeToString(id[:5]), MTU: s.mtu, Isolated: !s.icc, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
 		Settings: w.Settings,
 	}
 	if ep.HostIndex, err = up.host.links.NextIndex(); err != nil {
+		return nil, err
+	}
+	if err := s.limit(ep, w, up.host.links); err != nil {
 		return nil, err
 	}
 	if err := s.address(ep); err != nil {
@@ -330,7 +337,7 @@ func (n *Networks) Leave(container string) error {
 	if sb == nil {
 		return nil
 	}
-	err := n.unpublish(sb)
+	err := errors.Join(n.unpublish(sb), n.removeShapers(sb))
 	for _, ep := range sb.Endpoints {
 		err = errors.Join(err, n.release(ep))
 	}

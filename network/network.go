@@ -46,6 +46,7 @@ import (
 
 	"berth/network/ipam"
 	"berth/network/portmap"
+	"berth/network/rate"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -101,6 +102,7 @@ type state struct {
 	masq  bool
 	bind  netip.Addr // where ports are published if nothing is said
 	iface string     // the bridge
+	rate  rate.Limit // of a member that asks for nothing else
 
 	// names are guarded by Networks.mu: a name to the endpoints that have it.
 	names map[string][]*Endpoint

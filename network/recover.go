@@ -41,7 +41,11 @@ func (n *Networks) Reconcile() error {
 	if !exists(n.marker("used")) {
 		return nil
 	}
-	return n.repair()
+	err := n.repair()
+	if h, e := n.open(); e == nil {
+		err = errors.Join(err, h.links.SweepShapers())
+	}
+	return err
 }
 
 // repairAlways repairs what others break, until ctx ends.
@@ -67,7 +71,7 @@ func (n *Networks) repair() error {
 	if err != nil {
 		return err
 	}
-	errs := []error{n.repairRules(h)}
+	errs := []error{n.repairRules(h), n.repairLimits(h)}
 	for _, s := range n.states() {
 		if len(n.inUse(s)) == 0 {
 			continue

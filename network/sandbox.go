@@ -37,6 +37,8 @@ type Endpoint struct {
 	MTU          uint32
 	Isolated     bool `json:",omitempty"`
 	Hairpin      bool `json:",omitempty"`
+	// Limit is what may pass the interface.
+	Limit netdevice.Limit `json:",omitzero"`
 	// Addresses have the length of the subnet; Gateways are the network's.
 	Addresses []netip.Prefix
 	Gateways  []netip.Addr
@@ -80,7 +82,7 @@ func (sb *Sandbox) Pairs() []netdevice.Pair {
 	for _, ep := range sb.Endpoints {
 		p := netdevice.Pair{
 			Host: ep.Host, HostIndex: ep.HostIndex, Bridge: ep.bridgeIndex, BridgeName: ep.Bridge, Isolated: ep.Isolated, Hairpin: ep.Hairpin,
-			Inside: ep.Inside, MAC: ep.MAC, MTU: ep.MTU, Addresses: ep.Addresses,
+			Inside: ep.Inside, MAC: ep.MAC, MTU: ep.MTU, Addresses: ep.Addresses, Limit: ep.Limit,
 		}
 		if ep.Default {
 			p.Gateways = ep.Gateways

@@ -31,6 +31,7 @@ network do not. Without --subnet a free range of addresses is chosen.`,
 			"berth network create backend",
 			"berth network create --internal db",
 			"berth network create --subnet 172.30.0.0/16 --ip-range 172.30.5.0/24 --gateway 172.30.0.1 front",
+			"berth network create -o berth.rate.in=20mbit -o berth.rate.out=5mbit slow",
 			"berth network create --ipv6 --subnet fd00:30::/64 six",
 		},
 		Setup: func(fs *pflag.FlagSet) command.Func {

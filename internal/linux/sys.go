@@ -1,6 +1,10 @@
 package linux
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // System call numbers that the standard library's syscall package lacks.
 const (
@@ -179,3 +183,13 @@ const (
 	// IoprioWhoProcess is ioprio_set(2)'s IOPRIO_WHO_PROCESS.
 	IoprioWhoProcess = 1
 )
+
+// PacketStatistics is how many packets a packet socket has got, and how many more there was no room
+// for, since it was last asked (packet(7), PACKET_STATISTICS).
+func PacketStatistics(fd int) (got, dropped uint32, err error) {
+	s, err := unix.GetsockoptTpacketStats(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		return 0, 0, os.NewSyscallError("getsockopt PACKET_STATISTICS", err)
+	}
+	return s.Packets, s.Drops, nil
+}

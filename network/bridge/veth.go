@@ -10,6 +10,7 @@ import (
 
 	"berth/internal/cleanup"
 	"berth/internal/linux/netns"
+	"berth/ociruntime/plan/netdevice"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -26,6 +27,7 @@ type Veth struct {
 	Isolated     bool           // nothing passes between it and other isolated ports of the bridge
 	Addresses    []netip.Prefix // of the device inside
 	Gateways     []netip.Addr   // default routes, one a family; empty: none
+	Limit        netdevice.Limit
 }
 
 // Plug joins the network namespace of a running process to a bridge: the device
@@ -62,6 +64,10 @@ func (l *Links) plug(ns *os.File, v Veth) (err error) {
 	}
 	undo.Add(func() error { return remove(l.h, host) })
 	if err := l.join(host, bridge, v.Isolated, v.Hairpin); err != nil {
+		return err
+	}
+	undo.Add(func() error { return l.RemoveShaper(v.Limit.Shaper) })
+	if err := l.makeLimit(host, v.Limit); err != nil { // before anything passes
 		return err
 	}
 	err = netns.Do(ns, func() error { return l.setUpInside(v) })

@@ -48,3 +48,30 @@ func TestSteps(t *testing.T) {
 		}
 	}
 }
+
+// A pair's limits are made with it, before anything can pass.
+func TestLimitSteps(t *testing.T) {
+	c := call.New()
+	pairs := []Pair{{Host: "vb1", HostIndex: 7, Inside: "eth0", MTU: 1500, Limit: Limit{In: 8e6, Out: 16e6, Shaper: "vi1", ShaperIndex: 8}}}
+	Make(c, pairs, func(to program.Slot) { c.Call("dup", syscall.SYS_DUP, program.Int(3)).To(to) })
+	c.Call("exit", syscall.SYS_EXIT, program.Int(0))
+	p, err := c.Assemble()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := p.String()
+	at := -1
+	for _, want := range []string{
+		"make network device eth0", "limit what vb1 passes on to the container", "make network device vi1", "limit what vi1 passes on",
+		"take in hand what vb1 receives", "send it through vi1",
+	} {
+		i := strings.Index(text, want)
+		if i <= at {
+			t.Errorf("%q is not there, or too early:\n%s", want, text)
+		}
+		at = i
+	}
+	if n := len(Limit{}.Messages("vb1", 7, 1500)); n != 0 {
+		t.Errorf("no limit makes %d messages", n)
+	}
+}

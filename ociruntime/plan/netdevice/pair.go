@@ -25,6 +25,7 @@ type Pair struct {
 	// Hairpin: what comes from the port may go back to it, as when a container asks for
 	// a port that it publishes itself, on a host whose bridges pass netfilter.
 	Hairpin bool
+	Limit   Limit
 	// Inside is the container's end.
 	Inside    string
 	MAC       net.HardwareAddr
@@ -62,6 +63,7 @@ func Make(c *call.Calls, pairs []Pair, open func(to program.Slot)) {
 			m := whole(append(message(linux.RtmSetlink, head), encode(Attribute{linux.IflaProtinfo | linux.NlaFNested, port})...))
 			send(c, c.Buffer("port", m), len(m))
 		}
+		p.limit(c)
 	}
 }
 
