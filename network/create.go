@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"berth/network/bridge"
 	"berth/network/ipam"
 
 	"github.com/containerd/errdefs"
@@ -80,14 +81,14 @@ func (n *Networks) Create(r network.CreateRequest) (network.Network, error) {
 	return n.create(r, hex.EncodeToString(id))
 }
 
-// supported refuses what a bridge network on one machine cannot be.
+// supported refuses what a network on one machine cannot be.
 func supported(r network.CreateRequest) error {
 	switch r.Driver {
-	case "", "bridge", "default":
+	case "", "bridge", "default", bridge.Macvlan, bridge.Ipvlan:
 	case "host", "null", "none":
 		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("there is only one %q network: join it with --network %s", r.Driver, r.Driver))
 	default:
-		return invalid("network driver %q is unknown: use bridge", r.Driver)
+		return invalid("network driver %q is unknown: use bridge, macvlan or ipvlan", r.Driver)
 	}
 	switch {
 	case r.Scope != "" && r.Scope != "local":
@@ -138,7 +139,7 @@ func (n *Networks) bridgeName() string {
 	return defaultBridge + "-" + n.Suffix
 }
 
-// create completes a request, stores it, makes the bridge and shows it. Call it
+// create completes a request, stores it, makes the bridge or parent and shows it. Call it
 // with change held.
 func (n *Networks) create(r network.CreateRequest, id string) (network.Network, error) {
 	rec := network.Network{
@@ -147,6 +148,10 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 		Internal: r.Internal, Attachable: r.Attachable,
 		Options: nonNil(r.Options), Labels: nonNil(r.Labels),
 		IPAM: network.IPAM{Driver: "default", Options: map[string]string{}, Config: []network.IPAMConfig{}},
+	}
+	if isLan(r.Driver) {
+		rec.Driver = r.Driver
+		rec.Internal = rec.Internal || rec.Options[optParent] == "" // it leads nowhere
 	}
 	if err := n.free(rec.Name, rec.Options[optName]); err != nil {
 		return rec, err
@@ -171,7 +176,9 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 	}
 	// The subnet is taken for everybody when the bridge has it.
 	h, err := n.open()
-	if err == nil {
+	if err == nil && s.lan != nil {
+		err = n.tryLan(h, s)
+	} else if err == nil {
 		_, err = h.links.Ensure(s.bridge())
 	}
 	if err != nil {
@@ -199,7 +206,7 @@ func (n *Networks) free(name, iface string) error {
 		if s.rec.Name == name {
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("network with name %s already exists: choose another", name))
 		}
-		if iface != "" && s.iface == iface {
+		if iface != "" && s.lan == nil && s.iface == iface {
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("bridge %s belongs to network %s: choose another name for it", iface, s.rec.Name))
 		}
 	}
@@ -233,8 +240,12 @@ func (n *Networks) complete(rec *network.Network, guess bool) error {
 	if err != nil {
 		return err
 	}
+	others := used
+	if isLan(rec.Driver) { // of such a subnet the host gets neither a route nor an address, and it may be at the same LAN
+		others = nil
+	}
 	for _, c := range rec.IPAM.Config {
-		if err := n.clash(c.Subnet, used); err != nil {
+		if err := n.clash(c.Subnet, others); err != nil {
 			return err
 		}
 	}
@@ -297,12 +308,18 @@ func (n *Networks) clash(subnet netip.Prefix, host []netip.Prefix) error {
 // newState checks a record and makes its pools.
 func newState(rec network.Network) (*state, error) {
 	s := &state{rec: rec, mtu: defaultMTU, icc: true, masq: true, names: map[string][]*Endpoint{}, iface: "br-" + rec.ID[:12]}
+	switch {
+	case isLan(rec.Driver):
+		s.lan, s.mtu = newLan(rec.Driver, rec.ID), 0
+	case rec.Driver != network.NetworkBridge:
+		return nil, invalid("network %s: driver %.40q is unknown", rec.Name, rec.Driver)
+	}
 	for i, c := range rec.IPAM.Config {
 		var taken []netip.Addr
 		for _, a := range c.AuxAddress {
 			taken = append(taken, a)
 		}
-		pool, err := ipam.New(ipam.Config{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Taken: taken})
+		pool, err := ipam.New(ipam.Config{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Taken: taken, Shared: s.lan != nil})
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", rec.Name, err)
 		}
@@ -314,10 +331,16 @@ func newState(rec network.Network) (*state, error) {
 			return nil, err
 		}
 	}
+	if s.lan != nil {
+		s.iface = s.lan.Parent
+	}
 	return s, nil
 }
 
 func (s *state) option(key, value string) (err error) {
+	if s.lan != nil {
+		return s.lanOption(key, value)
+	}
 	switch key {
 	case optName:
 		if value == "" || len(value) > maxIfName || strings.ContainsAny(value, "/: \t\n") || strings.HasPrefix(value, ".") {
@@ -337,14 +360,7 @@ func (s *state) option(key, value string) (err error) {
 			s.bind = netip.Addr{}
 		}
 	case optMTU:
-		var n uint64
-		n, err = strconv.ParseUint(value, 10, 32)
-		if err == nil && n != 0 {
-			if n < minMTU || n > maxMTU {
-				return invalid("%s=%s: an MTU is %d to %d", key, value, minMTU, maxMTU)
-			}
-			s.mtu = uint32(n)
-		}
+		return s.setMTU(key, value)
 	case optDefault:
 	default:
 		return invalid("unknown network option %.80q: known are %s", key, strings.Join([]string{optName, optICC, optMasq, optBinding, optMTU}, ", "))
@@ -352,6 +368,20 @@ func (s *state) option(key, value string) (err error) {
 	if err != nil {
 		return invalid("%s=%.80q cannot be read: %v", key, value, err)
 	}
+	return nil
+}
+
+func (s *state) setMTU(key, value string) error {
+	n, err := strconv.ParseUint(value, 10, 32)
+	switch {
+	case err != nil:
+		return invalid("%s=%.80q cannot be read: %v", key, value, err)
+	case n == 0:
+		return nil
+	case n < minMTU || n > maxMTU:
+		return invalid("%s=%s: an MTU is %d to %d", key, value, minMTU, maxMTU)
+	}
+	s.mtu = uint32(n)
 	return nil
 }
 
