@@ -252,7 +252,7 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 	for container, ep := range n.endpoints(s) { // of containers that were there before
 		if s.lan == nil {
 			err = errors.Join(err, h.links.Port(ep.Host, s.iface, ep.Isolated, ep.Hairpin))
-		} else if err := n.rejoin(h, container, ep); err != nil { // which is no reason against the others
+		} else if err := n.namespaces.Rejoin(h.links, container, ep.veth()); err != nil { // which is no reason against the others
 			n.Log.Error("give a container its interface again", "network", s.rec.Name, "container", container, "error", err)
 		}
 	}

@@ -239,7 +239,7 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 		return nil
 	}
 	gw := sb.gateway()
-	if gw != nil && gw.Lan != nil || gw == nil && sb.lans() {
+	if gw != nil && gw.Lan != nil || gw == nil && len(sb.lans()) > 0 {
 		n.Log.Warn("published ports are discarded: the container's way out is a LAN, where it is reached itself", "container", sb.Name)
 		return nil
 	}
@@ -328,11 +328,11 @@ func (n *Networks) admitLocked(sb *Sandbox) {
 
 // Leave gives back what a container had that has ended.
 func (n *Networks) Leave(container string) error {
-	sb, ns, err := n.leave(container)
+	sb, err := n.leave(container)
 	if sb == nil {
 		return nil
 	}
-	err = errors.Join(err, n.depart(sb, ns))
+	err = errors.Join(err, n.depart(sb))
 	for _, ep := range sb.Endpoints {
 		err = errors.Join(err, n.release(ep))
 	}
@@ -340,13 +340,12 @@ func (n *Networks) Leave(container string) error {
 }
 
 // leave hides a container from the others.
-func (n *Networks) leave(container string) (sb *Sandbox, ns *os.File, err error) {
+func (n *Networks) leave(container string) (sb *Sandbox, err error) {
 	n.ruling.RLock()
 	defer n.ruling.RUnlock()
 	n.mu.Lock()
-	sb, ns = n.sandboxes[container], n.namespaces[container]
+	sb = n.sandboxes[container]
 	delete(n.sandboxes, container)
-	delete(n.namespaces, container)
 	if sb != nil {
 		for _, ep := range sb.Endpoints {
 			n.unname(container, ep)
@@ -354,9 +353,9 @@ func (n *Networks) leave(container string) (sb *Sandbox, ns *os.File, err error)
 	}
 	n.mu.Unlock()
 	if sb == nil {
-		return nil, nil, nil
+		return nil, nil //nolint:nilnil // it had none
 	}
-	return sb, ns, n.unpublish(sb)
+	return sb, n.unpublish(sb)
 }
 
 // unpublish ends the publishing of all ports of a container.

@@ -47,6 +47,7 @@ import (
 
 	"berth/network/bridge"
 	"berth/network/ipam"
+	"berth/network/lan"
 	"berth/network/portmap"
 
 	"github.com/containerd/errdefs"
@@ -84,9 +85,8 @@ type Networks struct {
 	byName    map[string]*state     // guarded by mu
 	sandboxes map[string]*Sandbox   // guarded by mu; by container
 	byAddr    map[netip.Addr]string // guarded by mu; an endpoint's address to its container
-	// namespaces are those of running containers with interfaces that the host has no
-	// end of. Guarded by mu.
-	namespaces map[string]*os.File
+
+	namespaces lan.Namespaces // of running containers with interfaces that the host has no end of
 
 	hostMu sync.Mutex
 	host   *host // guarded by hostMu; nil until networks are used
@@ -127,7 +127,6 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 	n := &Networks{
 		Config: c, ports: portmap.NewTable(),
 		byName: map[string]*state{}, sandboxes: map[string]*Sandbox{}, byAddr: map[netip.Addr]string{},
-		namespaces: map[string]*os.File{},
 	}
 	n.watch, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 	entries, err := os.ReadDir(c.Root)
@@ -152,12 +151,7 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 func (n *Networks) Close() error {
 	n.stop()
 	n.watching.Wait()
-	n.mu.Lock()
-	for id, ns := range n.namespaces {
-		ns.Close()
-		delete(n.namespaces, id)
-	}
-	n.mu.Unlock()
+	n.namespaces.Close()
 	n.hostMu.Lock()
 	defer n.hostMu.Unlock()
 	h := n.host

@@ -226,7 +226,7 @@ func (n *Networks) Counters(container string) (map[string]bridge.Counters, error
 		}
 	}
 	if len(ends) < len(sb.Endpoints) {
-		err = n.countLan(h, sb, all)
+		err = n.namespaces.Count(h.links, container, all, sb.lans())
 	}
 	return all, err
 }

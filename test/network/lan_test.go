@@ -20,12 +20,12 @@ func needs(t *testing.T, kinds ...string) {
 	}
 	defer ns.Close()
 	how := map[string]string{
-		"macvlan": "link add link a b type macvlan", "ipvlan": "link add link a b type ipvlan",
-		"vlan": "link add link a name a.2 type vlan id 2", "dummy": "link add b type dummy",
+		"macvlan": "link add link x1 name y1 type macvlan", "ipvlan": "link add link x1 name y1 type ipvlan",
+		"vlan": "link add link x1 name y1 type vlan id 2", "dummy": "link add y1 type dummy",
 	}
 	for _, kind := range kinds {
 		err := netns.Do(ns, func() error {
-			return script("ip link add a type veth peer name c; ip " + how[kind] + "; ip link del a; ip link del b 2>/dev/null || true")
+			return script("ip link show x1 >/dev/null 2>&1 || ip link add x1 type veth peer name x2; ip " + how[kind] + "; ip link del y1")
 		})
 		if err != nil && (strings.Contains(err.Error(), "Unknown device type") || strings.Contains(err.Error(), "not supported")) {
 			t.Skipf("this kernel has no %s", kind)
@@ -67,7 +67,7 @@ func TestLan(t *testing.T) {
 			l.Must(t, "network", "create", "side")
 			l.serve("c1", "--network lan --network-alias web")
 			l.serve("c2", "--network lan")
-			l.serve("b", "--network side")
+			l.serve("mover", "--network side")
 			for _, v := range []struct {
 				addr  func(name, in string) string
 				other string
@@ -81,7 +81,7 @@ func TestLan(t *testing.T) {
 				}
 			}
 			self := sorted(l.addr("c1", "lan"), l.addr6("c1", "lan"))
-			l.found("c2", map[string]string{"c1": self, "web": self, "web.lan": self, l.addr("c1", "lan"): "c1.lan.", "b": "-"})
+			l.found("c2", map[string]string{"c1": self, "web": self, "web.lan": self, l.addr("c1", "lan"): "c1.lan.", "mover": "-"})
 			if got := l.Must(t, "exec", "c1", "cat", "/etc/resolv.conf"); !strings.Contains(got, "nameserver 192.0.2.191") {
 				t.Errorf("the name server is not in the range:\n%s", got)
 			}
@@ -99,15 +99,15 @@ func TestLan(t *testing.T) {
 			}
 
 			// A running container moves between a bridge and the LAN.
-			l.Must(t, "network", "connect", "--alias", "moved", "lan", "b")
-			want(t, "connected", otherAddr)(o.ask("tcp", at(l.addr("b", "lan"), "80")))
-			l.found("c1", map[string]string{"moved": sorted(l.addr("b", "lan"), l.addr6("b", "lan"))})
-			gone := l.addr("b", "lan")
-			l.Must(t, "network", "disconnect", "lan", "b")
+			l.Must(t, "network", "connect", "--alias", "moved", "lan", "mover")
+			want(t, "connected", otherAddr)(o.ask("tcp", at(l.addr("mover", "lan"), "80")))
+			l.found("c1", map[string]string{"moved": sorted(l.addr("mover", "lan"), l.addr6("mover", "lan"))})
+			gone := l.addr("mover", "lan")
+			l.Must(t, "network", "disconnect", "lan", "mover")
 			wantError(t, "disconnected", "")(o.ask("tcp", at(gone, "80")))
-			l.Must(t, "network", "disconnect", "side", "b")
-			l.Must(t, "network", "connect", "lan", "b")
-			want(t, "in the LAN alone", l.addr("b", "lan"))(l.in("b", "ask", "tcp", at(otherAddr, "80")))
+			l.Must(t, "network", "disconnect", "side", "mover")
+			l.Must(t, "network", "connect", "lan", "mover")
+			want(t, "in the LAN alone", l.addr("mover", "lan"))(l.in("mover", "ask", "tcp", at(otherAddr, "80")))
 
 			// An address is free at once when a container has ended, however short it was.
 			for range 3 {
@@ -120,7 +120,7 @@ func TestLan(t *testing.T) {
 			if code != 0 || !strings.Contains(errOut, "discarded") {
 				t.Errorf("-p in a LAN: exit code %d, %q; want a warning", code, errOut)
 			}
-			l.Must(t, "rm", "-f", "c1", "c2", "b")
+			l.Must(t, "rm", "-f", "c1", "c2", "mover")
 			l.Must(t, "network", "rm", "lan", "side")
 			again(t, "devices on the host", strings.Join(before, " "), func() (string, error) {
 				return strings.Join(withoutBridges(devices(t, "")), " "), nil
@@ -182,6 +182,7 @@ func TestLanModes(t *testing.T) {
 		t.Helper()
 		l.Must(t, args("network create", lan, options, "lan")...)
 		l.serve("c1", "--network lan")
+		o.do(t, func() error { return script("ip neigh flush all") }) // the same address had another MAC address
 		want(t, options+": from the LAN", otherAddr)(o.ask("tcp", at(l.addr("c1", "lan"), "80")))
 	}
 	end := func(names ...string) {
@@ -351,7 +352,7 @@ func TestLanDockerCLI(t *testing.T) {
 	needs(t, "macvlan")
 	cli, err := exec.LookPath("docker")
 	if err != nil {
-		t.Skip("there is no docker CLI here; make test installs it")
+		t.Fatal("there is no docker CLI: make test-deps installs it")
 	}
 	l := start(t)
 	o := cable(t)
