@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"berth/network/ipam"
+	"berth/network/lan"
 	"berth/network/rate"
+	"berth/network/request"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -24,18 +26,16 @@ import (
 
 // The options of a bridge network, as docker's bridge driver names them.
 const (
-	optName     = "com.docker.network.bridge.name"
-	optICC      = "com.docker.network.bridge.enable_icc"
-	optMasq     = "com.docker.network.bridge.enable_ip_masquerade"
-	optBinding  = "com.docker.network.bridge.host_binding_ipv4"
-	optMTU      = "com.docker.network.driver.mtu"
-	optDefault  = "com.docker.network.bridge.default_bridge" // only shown
-	defaultMTU  = 1500
-	minMTU      = 1280 // RFC 8200: with less Linux has no IPv6 on a device
-	maxMTU      = 65535
-	maxLabels   = 1000
-	maxIfName   = 15
-	maxNameSize = 128
+	optName    = "com.docker.network.bridge.name"
+	optICC     = "com.docker.network.bridge.enable_icc"
+	optMasq    = "com.docker.network.bridge.enable_ip_masquerade"
+	optBinding = "com.docker.network.bridge.host_binding_ipv4"
+	optMTU     = "com.docker.network.driver.mtu"
+	optDefault = "com.docker.network.bridge.default_bridge" // only shown
+	defaultMTU = 1500
+	minMTU     = 1280 // RFC 8200: with less Linux has no IPv6 on a device
+	maxMTU     = 65535
+	maxIfName  = 15
 	// defaultBridge is the bridge of the network that containers join if nothing is said.
 	defaultBridge = "berth0"
 	// defaultBits is the length of that network's subnet: as many addresses as a
@@ -48,30 +48,16 @@ func digest(s string) []byte {
 	return sum[:]
 }
 
-// CheckName says whether name may name a network: letters, digits, "_", "." and
-// "-", the first a letter or digit. Class InvalidArgument.
-func CheckName(name string) error {
-	ok := name != "" && len(name) <= maxNameSize
-	for i, c := range []byte(name) {
-		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		ok = ok && (alnum || i > 0 && strings.IndexByte("_.-", c) >= 0)
-	}
-	if ok {
-		return nil
-	}
-	return invalid("invalid network name %.80q: use at most %d of [a-zA-Z0-9_.-], the first a letter or digit", name, maxNameSize)
-}
-
 // Create makes a network. A bad request is of class InvalidArgument; a name that
 // is taken, or a subnet in use, of class Conflict.
 func (n *Networks) Create(r network.CreateRequest) (network.Network, error) {
-	if err := CheckName(r.Name); err != nil {
+	if err := request.CheckName(r.Name); err != nil {
 		return network.Network{}, err
 	}
 	if _, ok := predefined(r.Name); ok || r.Name == network.NetworkBridge || r.Name == network.NetworkDefault {
 		return network.Network{}, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("operation is not permitted on predefined %s network: choose another name", r.Name))
 	}
-	if err := supported(r); err != nil {
+	if err := request.Check(r); err != nil {
 		return network.Network{}, err
 	}
 	id := make([]byte, 32)
@@ -79,30 +65,6 @@ func (n *Networks) Create(r network.CreateRequest) (network.Network, error) {
 	n.change.Lock()
 	defer n.change.Unlock()
 	return n.create(r, hex.EncodeToString(id))
-}
-
-// supported refuses what a bridge network on one machine cannot be.
-func supported(r network.CreateRequest) error {
-	switch r.Driver {
-	case "", "bridge", "default":
-	case "host", "null", "none":
-		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("there is only one %q network: join it with --network %s", r.Driver, r.Driver))
-	default:
-		return invalid("network driver %q is unknown: use bridge", r.Driver)
-	}
-	switch {
-	case r.Scope != "" && r.Scope != "local":
-		return invalid("network scope %q is not supported: only local is", r.Scope)
-	case r.Ingress, r.ConfigOnly, r.ConfigFrom != nil && r.ConfigFrom.Network != "":
-		return invalid("ingress and config networks belong to a cluster, which berth is not")
-	case len(r.Labels) > maxLabels:
-		return invalid("the network has %d labels: at most %d are kept", len(r.Labels), maxLabels)
-	case r.IPAM != nil && r.IPAM.Driver != "" && r.IPAM.Driver != "default":
-		return invalid("IPAM driver %q is unknown: leave it out", r.IPAM.Driver)
-	case r.IPAM != nil && len(r.IPAM.Options) > 0:
-		return invalid("IPAM option %q is unknown", slices.Sorted(maps.Keys(r.IPAM.Options))[0])
-	}
-	return nil
 }
 
 // ensureDefault makes the record of the default network if there is none.
@@ -139,7 +101,7 @@ func (n *Networks) bridgeName() string {
 	return defaultBridge + "-" + n.Suffix
 }
 
-// create completes a request, stores it, makes the bridge and shows it. Call it
+// create completes a request, stores it, makes the bridge or parent and shows it. Call it
 // with change held.
 func (n *Networks) create(r network.CreateRequest, id string) (network.Network, error) {
 	rec := network.Network{
@@ -148,6 +110,10 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 		Internal: r.Internal, Attachable: r.Attachable,
 		Options: nonNil(r.Options), Labels: nonNil(r.Labels),
 		IPAM: network.IPAM{Driver: "default", Options: map[string]string{}, Config: []network.IPAMConfig{}},
+	}
+	if lan.Is(r.Driver) {
+		rec.Driver = r.Driver
+		rec.Internal = rec.Internal || rec.Options[lan.OptParent] == "" // it leads nowhere
 	}
 	if err := n.free(rec.Name, rec.Options[optName]); err != nil {
 		return rec, err
@@ -172,7 +138,9 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 	}
 	// The subnet is taken for everybody when the bridge has it.
 	h, err := n.open()
-	if err == nil {
+	if err == nil && s.lan != nil {
+		err = n.tryLan(h, s)
+	} else if err == nil {
 		_, err = h.links.Ensure(s.bridge())
 	}
 	if err != nil {
@@ -200,7 +168,7 @@ func (n *Networks) free(name, iface string) error {
 		if s.rec.Name == name {
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("network with name %s already exists: choose another", name))
 		}
-		if iface != "" && s.iface == iface {
+		if iface != "" && s.lan == nil && s.iface == iface {
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("bridge %s belongs to network %s: choose another name for it", iface, s.rec.Name))
 		}
 	}
@@ -234,8 +202,12 @@ func (n *Networks) complete(rec *network.Network, guess bool) error {
 	if err != nil {
 		return err
 	}
+	others := used
+	if lan.Is(rec.Driver) { // of such a subnet the host gets neither a route nor an address, and it may be at the same LAN
+		others = nil
+	}
 	for _, c := range rec.IPAM.Config {
-		if err := n.clash(c.Subnet, used); err != nil {
+		if err := n.clash(c.Subnet, others); err != nil {
 			return err
 		}
 	}
@@ -298,12 +270,18 @@ func (n *Networks) clash(subnet netip.Prefix, host []netip.Prefix) error {
 // newState checks a record and makes its pools.
 func newState(rec network.Network) (*state, error) {
 	s := &state{rec: rec, mtu: defaultMTU, icc: true, masq: true, names: map[string][]*Endpoint{}, iface: "br-" + rec.ID[:12]}
+	switch {
+	case lan.Is(rec.Driver):
+		s.lan, s.mtu = lan.New(rec.Driver, rec.ID), 0
+	case rec.Driver != network.NetworkBridge:
+		return nil, invalid("network %s: driver %.40q is unknown", rec.Name, rec.Driver)
+	}
 	for i, c := range rec.IPAM.Config {
 		var taken []netip.Addr
 		for _, a := range c.AuxAddress {
 			taken = append(taken, a)
 		}
-		pool, err := ipam.New(ipam.Config{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Taken: taken})
+		pool, err := ipam.New(ipam.Config{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Taken: taken, Shared: s.lan != nil})
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", rec.Name, err)
 		}
@@ -315,10 +293,16 @@ func newState(rec network.Network) (*state, error) {
 			return nil, err
 		}
 	}
+	if s.lan != nil {
+		s.iface = s.lan.Parent
+	}
 	return s, nil
 }
 
 func (s *state) option(key, value string) (err error) {
+	if s.lan != nil && key != optMTU {
+		return lan.Set(s.lan, key, value, optMTU)
+	}
 	switch key {
 	case optName:
 		if value == "" || len(value) > maxIfName || strings.ContainsAny(value, "/: \t\n") || strings.HasPrefix(value, ".") {
@@ -338,14 +322,7 @@ func (s *state) option(key, value string) (err error) {
 			s.bind = netip.Addr{}
 		}
 	case optMTU:
-		var n uint64
-		n, err = strconv.ParseUint(value, 10, 32)
-		if err == nil && n != 0 {
-			if n < minMTU || n > maxMTU {
-				return invalid("%s=%s: an MTU is %d to %d", key, value, minMTU, maxMTU)
-			}
-			s.mtu = uint32(n)
-		}
+		return s.setMTU(key, value)
 	case rate.OptIn, rate.OptOut:
 		s.rate, err = s.rate.With(map[string]string{key: value})
 		if err != nil {
@@ -358,6 +335,20 @@ func (s *state) option(key, value string) (err error) {
 	if err != nil {
 		return invalid("%s=%.80q cannot be read: %v", key, value, err)
 	}
+	return nil
+}
+
+func (s *state) setMTU(key, value string) error {
+	n, err := strconv.ParseUint(value, 10, 32)
+	switch {
+	case err != nil:
+		return invalid("%s=%.80q cannot be read: %v", key, value, err)
+	case n == 0:
+		return nil
+	case n < minMTU || n > maxMTU:
+		return invalid("%s=%s: an MTU is %d to %d", key, value, minMTU, maxMTU)
+	}
+	s.mtu = uint32(n)
 	return nil
 }
 

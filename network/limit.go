@@ -18,6 +18,9 @@ func (s *state) limitOf(w Want) (rate.Limit, error) {
 	if err != nil {
 		return l, invalid("network %s: driver option %v", s.rec.Name, err)
 	}
+	if s.lan != nil && l != (rate.Limit{}) {
+		return l, invalid("network %s: rate limits are set at a bridge, and its driver is %s", s.rec.Name, s.rec.Driver)
+	}
 	return l, nil
 }
 

@@ -1,6 +1,6 @@
 // Package network keeps networks and joins containers to them: each container
 // has its own interfaces, and the host routes between them, the world and
-// published ports.
+// published ports; or they are at the LAN of one of the host's devices (macvlan, ipvlan).
 //
 // Level: L2.
 // Owns: the records of networks; who is in which with what address, name and port.
@@ -9,7 +9,8 @@
 //
 // # Words and life
 //
-// A network is a record and, from its first use on, a bridge of the host. An
+// A network is a record and, from its first use on, a bridge of the host, or a parent:
+// a device of the host on which the devices of a macvlan or ipvlan network are made. An
 // endpoint is a container's place in one network; a [Sandbox] is a container's
 // network namespace with all its endpoints and published ports, and exists while
 // the container runs. [Networks.Join] decides everything about it and prepares the
@@ -44,7 +45,9 @@ import (
 	"strings"
 	"sync"
 
+	"berth/network/bridge"
 	"berth/network/ipam"
+	"berth/network/lan"
 	"berth/network/portmap"
 	"berth/network/rate"
 
@@ -84,6 +87,8 @@ type Networks struct {
 	sandboxes map[string]*Sandbox   // guarded by mu; by container
 	byAddr    map[netip.Addr]string // guarded by mu; an endpoint's address to its container
 
+	namespaces lan.Namespaces // of running containers with interfaces that the host has no end of
+
 	hostMu sync.Mutex
 	host   *host // guarded by hostMu; nil until networks are used
 	closed bool  // guarded by hostMu
@@ -101,8 +106,10 @@ type state struct {
 	icc   bool
 	masq  bool
 	bind  netip.Addr // where ports are published if nothing is said
-	iface string     // the bridge
 	rate  rate.Limit // of a member that asks for nothing else
+	iface string     // the bridge or parent
+	// lan is for drivers macvlan and ipvlan, nil for a bridge.
+	lan *bridge.Lan
 
 	// names are guarded by Networks.mu: a name to the endpoints that have it.
 	names map[string][]*Endpoint
@@ -111,6 +118,7 @@ type state struct {
 
 	raise sync.Mutex // held while its parts on the host are made
 	up    *raised    // guarded by raise
+	lost  bool       // guarded by raise: it was said that the parent is gone
 }
 
 // Open reads the records below c.Root. The host is not touched.
@@ -145,6 +153,7 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 func (n *Networks) Close() error {
 	n.stop()
 	n.watching.Wait()
+	n.namespaces.Close()
 	n.hostMu.Lock()
 	defer n.hostMu.Unlock()
 	h := n.host

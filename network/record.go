@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"berth/internal/atomicfile"
+	"berth/network/request"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -70,7 +71,7 @@ func (n *Networks) load(base string) (*state, error) {
 	switch {
 	case rec.Version != recordVersion:
 		return nil, fmt.Errorf("its version is %d; this berthd reads version %d: %w", rec.Version, recordVersion, errdefs.ErrFailedPrecondition)
-	case rec.Network.Name != name || CheckName(name) != nil || len(rec.Network.ID) != 64 || len(rec.Network.IPAM.Config) == 0:
+	case rec.Network.Name != name || request.CheckName(name) != nil || len(rec.Network.ID) != 64 || len(rec.Network.IPAM.Config) == 0:
 		return nil, fmt.Errorf("it names network %q: %w", rec.Network.Name, errdefs.ErrDataLoss)
 	}
 	return newState(rec.Network)
