@@ -114,7 +114,7 @@ func TestLan(t *testing.T) {
 				l.Must(t, args("run --rm --network lan --ip 192.0.2.77 toolbox true")...)
 			}
 			l.Must(t, "restart", "-t", "0", "c1")
-			l.serving("c1")
+			again(t, "after a restart", otherAddr, func() (string, error) { return o.ask("tcp", at(l.addr("c1", "lan"), "80")) })
 
 			_, errOut, code := l.Berth(t, args("run --rm --network lan -p 8080:80 toolbox true")...)
 			if code != 0 || !strings.Contains(errOut, "discarded") {
@@ -164,8 +164,7 @@ func TestLanRecovery(t *testing.T) {
 			again(t, "with the parent made again, IPv6", other6, func() (string, error) { return o.ask("tcp", at(l.addr6("c1", "lan"), "80")) })
 			again(t, "by name", l.addr("c2", "lan"), func() (string, error) { return l.in("c2", "ask", "tcp4", "c1:80") })
 			l.Must(t, "restart", "-t", "0", "c1")
-			l.serving("c1")
-			want(t, "after a restart", otherAddr)(o.ask("tcp", at(l.addr("c1", "lan"), "80")))
+			again(t, "after a restart", otherAddr, func() (string, error) { return o.ask("tcp", at(l.addr("c1", "lan"), "80")) })
 			l.Must(t, "rm", "-f", "c1", "c2")
 			l.Must(t, "network", "rm", "lan")
 		})
@@ -203,7 +202,7 @@ func TestLanModes(t *testing.T) {
 		t.Errorf("a second container in mode passthru: exit code %d, %q", code, errOut)
 	}
 	l.Must(t, "restart", "-t", "0", "c1")
-	l.serving("c1")
+	again(t, "after a restart in mode passthru", otherAddr, func() (string, error) { return o.ask("tcp", at(l.addr("c1", "lan"), "80")) })
 	end("c1")
 
 	run("-d macvlan -o macvlan_mode=vepa")
