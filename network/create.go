@@ -10,32 +10,18 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"berth/network/ipam"
 	"berth/network/lan"
-	"berth/network/rate"
 	"berth/network/request"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 )
 
-// The options of a bridge network, as docker's bridge driver names them.
 const (
-	optName    = "com.docker.network.bridge.name"
-	optICC     = "com.docker.network.bridge.enable_icc"
-	optMasq    = "com.docker.network.bridge.enable_ip_masquerade"
-	optBinding = "com.docker.network.bridge.host_binding_ipv4"
-	optMTU     = "com.docker.network.driver.mtu"
-	optDefault = "com.docker.network.bridge.default_bridge" // only shown
-	defaultMTU = 1500
-	minMTU     = 1280 // RFC 8200: with less Linux has no IPv6 on a device
-	maxMTU     = 65535
-	maxIfName  = 15
 	// defaultBridge is the bridge of the network that containers join if nothing is said.
 	defaultBridge = "berth0"
 	// defaultBits is the length of that network's subnet: as many addresses as a
@@ -85,7 +71,7 @@ func (n *Networks) ensureDefault() error {
 	}
 	_, err := n.create(network.CreateRequest{
 		Name: network.NetworkBridge, Driver: "bridge",
-		Options: map[string]string{optName: n.bridgeName(), optDefault: "true"},
+		Options: map[string]string{request.OptName: n.bridgeName(), request.OptDefault: "true"},
 	}, n.defaultID())
 	return err
 }
@@ -115,7 +101,7 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 		rec.Driver = r.Driver
 		rec.Internal = rec.Internal || rec.Options[lan.OptParent] == "" // it leads nowhere
 	}
-	if err := n.free(rec.Name, rec.Options[optName]); err != nil {
+	if err := n.free(rec.Name, rec.Options[request.OptName]); err != nil {
 		return rec, err
 	}
 	if r.IPAM != nil {
@@ -133,18 +119,18 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 	if err != nil {
 		return rec, err
 	}
-	if err := n.save(rec); err != nil {
+	if err := n.records.Save(rec); err != nil {
 		return rec, err
 	}
 	// The subnet is taken for everybody when the bridge has it.
 	h, err := n.open()
-	if err == nil && s.lan != nil {
+	if err == nil && s.Lan != nil {
 		err = n.tryLan(h, s)
 	} else if err == nil {
 		_, err = h.links.Ensure(s.bridge())
 	}
 	if err != nil {
-		return rec, errors.Join(fmt.Errorf("make network %s: %w", rec.Name, err), n.unlink(rec.Name))
+		return rec, errors.Join(fmt.Errorf("make network %s: %w", rec.Name, err), n.records.Remove(rec.Name))
 	}
 	n.put(s)
 	return rec, nil
@@ -168,7 +154,7 @@ func (n *Networks) free(name, iface string) error {
 		if s.rec.Name == name {
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("network with name %s already exists: choose another", name))
 		}
-		if iface != "" && s.lan == nil && s.iface == iface {
+		if iface != "" && s.Lan == nil && s.Iface == iface {
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("bridge %s belongs to network %s: choose another name for it", iface, s.rec.Name))
 		}
 	}
@@ -269,87 +255,24 @@ func (n *Networks) clash(subnet netip.Prefix, host []netip.Prefix) error {
 
 // newState checks a record and makes its pools.
 func newState(rec network.Network) (*state, error) {
-	s := &state{rec: rec, mtu: defaultMTU, icc: true, masq: true, names: map[string][]*Endpoint{}, iface: "br-" + rec.ID[:12]}
-	switch {
-	case lan.Is(rec.Driver):
-		s.lan, s.mtu = lan.New(rec.Driver, rec.ID), 0
-	case rec.Driver != network.NetworkBridge:
-		return nil, invalid("network %s: driver %.40q is unknown", rec.Name, rec.Driver)
+	o, err := request.ReadOptions(rec)
+	if err != nil {
+		return nil, err
 	}
+	s := &state{rec: rec, Options: o, names: map[string][]*Endpoint{}}
 	for i, c := range rec.IPAM.Config {
 		var taken []netip.Addr
 		for _, a := range c.AuxAddress {
 			taken = append(taken, a)
 		}
-		pool, err := ipam.New(ipam.Config{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Taken: taken, Shared: s.lan != nil})
+		pool, err := ipam.New(ipam.Config{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Taken: taken, Shared: s.Lan != nil})
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", rec.Name, err)
 		}
 		rec.IPAM.Config[i].Gateway = pool.Gateway()
 		s.pools = append(s.pools, pool)
 	}
-	for key, value := range rec.Options {
-		if err := s.option(key, value); err != nil {
-			return nil, err
-		}
-	}
-	if s.lan != nil {
-		s.iface = s.lan.Parent
-	}
 	return s, nil
-}
-
-func (s *state) option(key, value string) (err error) {
-	if s.lan != nil && key != optMTU {
-		return lan.Set(s.lan, key, value, optMTU)
-	}
-	switch key {
-	case optName:
-		if value == "" || len(value) > maxIfName || strings.ContainsAny(value, "/: \t\n") || strings.HasPrefix(value, ".") {
-			return invalid("%s=%.40q: a bridge's name has 1 to %d characters, no slash, colon or space", key, value, maxIfName)
-		}
-		s.iface = value
-	case optICC:
-		s.icc, err = strconv.ParseBool(value)
-	case optMasq:
-		s.masq, err = strconv.ParseBool(value)
-	case optBinding:
-		s.bind, err = netip.ParseAddr(value)
-		if err == nil && !s.bind.Is4() {
-			return invalid("%s=%s: it is an IPv4 address", key, value)
-		}
-		if s.bind.IsUnspecified() {
-			s.bind = netip.Addr{}
-		}
-	case optMTU:
-		return s.setMTU(key, value)
-	case rate.OptIn, rate.OptOut:
-		s.rate, err = s.rate.With(map[string]string{key: value})
-		if err != nil {
-			return invalid("network option %v", err)
-		}
-	case optDefault:
-	default:
-		return invalid("unknown network option %.80q: known are %s", key, strings.Join([]string{optName, optICC, optMasq, optBinding, optMTU, rate.OptIn, rate.OptOut}, ", "))
-	}
-	if err != nil {
-		return invalid("%s=%.80q cannot be read: %v", key, value, err)
-	}
-	return nil
-}
-
-func (s *state) setMTU(key, value string) error {
-	n, err := strconv.ParseUint(value, 10, 32)
-	switch {
-	case err != nil:
-		return invalid("%s=%.80q cannot be read: %v", key, value, err)
-	case n == 0:
-		return nil
-	case n < minMTU || n > maxMTU:
-		return invalid("%s=%s: an MTU is %d to %d", key, value, minMTU, maxMTU)
-	}
-	s.mtu = uint32(n)
-	return nil
 }
 
 func nonNil(m map[string]string) map[string]string {

@@ -169,7 +169,7 @@ func (n *Networks) rules() firewall.State {
 	defer n.mu.RUnlock()
 	state := firewall.State{Uplinks4: n.uplinks(forwarding4), Uplinks6: n.uplinks(forwarding6)}
 	for _, s := range n.byName {
-		if s.lan == nil {
+		if s.Lan == nil {
 			state.Networks = append(state.Networks, s.rules())
 		}
 	}
@@ -180,7 +180,7 @@ func (n *Networks) rules() firewall.State {
 }
 
 func (s *state) rules() firewall.Network {
-	out := firewall.Network{Bridge: s.iface, Masquerade: s.masq, Internal: s.rec.Internal, Isolated: !s.icc}
+	out := firewall.Network{Bridge: s.Iface, Masquerade: s.Masq, Internal: s.rec.Internal, Isolated: !s.ICC}
 	for _, pool := range s.pools {
 		if r := pool.Resolver(); r.IsValid() {
 			out.Resolvers = append(out.Resolvers, r)
@@ -228,7 +228,7 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 	}
 	// Whether all of it is as it should be is looked at now and then (repair).
 	if s.up != nil {
-		if i, err := h.links.Index(s.iface); err != nil || i == s.up.index {
+		if i, err := h.links.Index(s.Iface); err != nil || i == s.up.index {
 			return s.up, err
 		}
 	}
@@ -242,7 +242,7 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 		}
 		s.up = nil
 	}
-	if s.lan == nil {
+	if s.Lan == nil {
 		if err := h.table.AddNetwork(s.rules()); err != nil {
 			return nil, err
 		}
@@ -250,8 +250,8 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 	up := &raised{host: h, index: parent.Index, parent: parent}
 	err = s.serveNames(n.watch, up)
 	for container, ep := range n.endpoints(s) { // of containers that were there before
-		if s.lan == nil {
-			err = errors.Join(err, h.links.Port(ep.Host, s.iface, ep.Isolated, ep.Hairpin))
+		if s.Lan == nil {
+			err = errors.Join(err, h.links.Port(ep.Host, s.Iface, ep.Isolated, ep.Hairpin))
 		} else if err := n.namespaces.Rejoin(h.links, container, ep.veth()); err != nil { // which is no reason against the others
 			n.Log.Error("give a container its interface again", "network", s.rec.Name, "container", container, "error", err)
 		}
@@ -265,7 +265,7 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 
 // ensure makes what interfaces of the network are made on, or what is missing of it.
 func (s *state) ensure(h *host) (bridge.Parent, error) {
-	if s.lan != nil {
+	if s.Lan != nil {
 		return s.ensureLan(h)
 	}
 	index, err := h.links.Ensure(s.bridge())
@@ -273,7 +273,7 @@ func (s *state) ensure(h *host) (bridge.Parent, error) {
 }
 
 func (s *state) bridge() bridge.Bridge {
-	b := bridge.Bridge{Name: s.iface, Network: s.rec.ID, MTU: int(s.mtu), MAC: ipam.MAC(s.pools[0].Gateway())}
+	b := bridge.Bridge{Name: s.Iface, Network: s.rec.ID, MTU: int(s.MTU), MAC: ipam.MAC(s.pools[0].Gateway())}
 	for _, pool := range s.pools {
 		b.Addresses = append(b.Addresses, netip.PrefixFrom(pool.Gateway(), pool.Subnet().Bits()))
 	}
@@ -282,13 +282,13 @@ func (s *state) bridge() bridge.Bridge {
 
 // serveNames gives the name server a place in the network.
 func (s *state) serveNames(ctx context.Context, up *raised) (err error) {
-	v := bridge.Veth{Host: "vd" + s.rec.ID[:10], Inside: "n" + s.rec.ID[:10], MTU: int(s.mtu), Bridge: s.iface}
+	v := bridge.Veth{Host: "vd" + s.rec.ID[:10], Inside: "n" + s.rec.ID[:10], MTU: int(s.MTU), Bridge: s.Iface}
 	for _, pool := range s.pools {
 		if r := pool.Resolver(); r.IsValid() {
 			v.Addresses = append(v.Addresses, netip.PrefixFrom(r, pool.Subnet().Bits()))
 		}
 	}
-	if len(v.Addresses) == 0 || s.lan != nil && !s.lan.Talks() {
+	if len(v.Addresses) == 0 || s.Lan != nil && !s.Lan.Talks() {
 		return nil
 	}
 	v.MAC = ipam.MAC(v.Addresses[0].Addr())
@@ -296,13 +296,13 @@ func (s *state) serveNames(ctx context.Context, up *raised) (err error) {
 	if v.HostIndex, err = h.links.NextIndex(); err != nil {
 		return err
 	}
-	if s.lan != nil {
-		v.Lan, v.InsideIndex = s.lan, v.HostIndex
+	if s.Lan != nil {
+		v.Lan, v.InsideIndex = s.Lan, v.HostIndex
 	}
 	if err := h.links.Attach(h.ns, v); err != nil {
 		return err
 	}
-	if s.lan != nil {
+	if s.Lan != nil {
 		up.inside = append(up.inside, v.InsideIndex)
 	} else {
 		up.devices = append(up.devices, v.Host)
@@ -351,7 +351,7 @@ func (n *Networks) lower(s *state) error {
 		}
 		s.up = nil
 	}
-	if err := n.drop(h, s); err != nil || s.lan != nil {
+	if err := n.drop(h, s); err != nil || s.Lan != nil {
 		return err
 	}
 	return h.table.RemoveNetwork(s.rules())
@@ -359,10 +359,10 @@ func (n *Networks) lower(s *state) error {
 
 // drop undoes ensure.
 func (n *Networks) drop(h *host, s *state) (err error) {
-	if s.lan != nil {
+	if s.Lan != nil {
 		err = n.removeParent(h, s)
 	} else {
-		err = h.links.Remove(s.iface)
+		err = h.links.Remove(s.Iface)
 	}
 	if err != nil {
 		return fmt.Errorf("remove network %s: %w", s.rec.Name, err)

@@ -153,8 +153,8 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	id := make([]byte, 32)
 	_, _ = rand.Read(id) // never fails (crypto/rand)
 	ep := &Endpoint{
-		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.iface, under: up.index,
-		Inside: inside, Host: bridge.EndPrefix + hex.EncodeToString(id[:5]), MTU: s.mtu, Isolated: !s.icc, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
+		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.Iface, under: up.index,
+		Inside: inside, Host: bridge.EndPrefix + hex.EncodeToString(id[:5]), MTU: s.MTU, Isolated: !s.ICC, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
 		Settings: w.Settings,
 	}
 	if ep.HostIndex, err = up.host.links.NextIndex(); err != nil {
@@ -163,7 +163,7 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	if err := s.limit(ep, w, up.host.links); err != nil {
 		return nil, err
 	}
-	if err = s.address(ep); err == nil && s.lan != nil {
+	if err = s.address(ep); err == nil && s.Lan != nil {
 		if err = n.placeLan(s, up, ep); err != nil {
 			err = errors.Join(err, n.release(ep))
 		}
@@ -205,11 +205,11 @@ func (s *state) address(ep *Endpoint) (err error) {
 		undo.Add(func() error { pool.Release(a); return nil })
 		ep.Addresses = append(ep.Addresses, netip.PrefixFrom(a, pool.Subnet().Bits()))
 		ep.Gateways = append(ep.Gateways, pool.Gateway())
-		if pool.Resolver().IsValid() && (s.lan == nil || s.lan.Talks()) {
+		if pool.Resolver().IsValid() && (s.Lan == nil || s.Lan.Talks()) {
 			ep.Resolvers = append(ep.Resolvers, pool.Resolver())
 		}
 	}
-	if s.lan != nil && s.lan.Routes() {
+	if s.Lan != nil && s.Lan.Routes() {
 		ep.Gateways = unspecified(s.rec)
 	}
 	ep.MAC = ipam.MAC(ep.Addresses[0].Addr())
@@ -268,7 +268,7 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 	wants = slices.Clone(wants)
 	for i := range wants {
 		if !wants[i].HostIP.IsValid() {
-			wants[i].HostIP = s.bind
+			wants[i].HostIP = s.Bind
 		}
 	}
 	if sb.Ports, err = n.ports.Reserve(sb.Name, wants, families); err != nil {

@@ -21,8 +21,8 @@ func (s *state) dummy() bool { return s.rec.Options[lan.OptParent] == "" }
 // shares says why a network cannot have its parent beside the others.
 func (n *Networks) shares(s *state) error {
 	for _, other := range n.states() {
-		if other != s && other.lan != nil {
-			if err := lan.Share(*s.lan, *other.lan, other.rec.Name); err != nil {
+		if other != s && other.Lan != nil {
+			if err := lan.Share(*s.Lan, *other.Lan, other.rec.Name); err != nil {
 				return err
 			}
 		}
@@ -45,7 +45,7 @@ func (n *Networks) tryLan(h *host, s *state) (err error) {
 		}
 	}
 	if err == nil {
-		err = h.links.Try(bridge.Veth{Lan: s.lan, MTU: int(s.mtu)})
+		err = h.links.Try(bridge.Veth{Lan: s.Lan, MTU: int(s.MTU)})
 	}
 	if err != nil {
 		return errors.Join(err, n.removeParent(h, s))
@@ -56,12 +56,12 @@ func (n *Networks) tryLan(h *host, s *state) (err error) {
 // ensureLan makes the parent if it is one of ours, and keeps the host's addresses on
 // it from being handed out: nobody asks for those in the whole LAN.
 func (s *state) ensureLan(h *host) (bridge.Parent, error) {
-	p, err := h.links.EnsureParent(*s.lan, s.rec.ID, s.dummy())
+	p, err := h.links.EnsureParent(*s.Lan, s.rec.ID, s.dummy())
 	if err != nil {
 		return p, err
 	}
-	if s.mtu > p.MTU {
-		return p, invalid("network %s: its MTU %d is more than the %d of parent %s: give that or less", s.rec.Name, s.mtu, p.MTU, s.lan.Parent)
+	if s.MTU > p.MTU {
+		return p, invalid("network %s: its MTU %d is more than the %d of parent %s: give that or less", s.rec.Name, s.MTU, p.MTU, s.Lan.Parent)
 	}
 	for _, pool := range s.pools {
 		for _, a := range p.Addresses {
@@ -75,16 +75,16 @@ func (s *state) ensureLan(h *host) (bridge.Parent, error) {
 func (n *Networks) removeParent(h *host, s *state) error {
 	var heirs []string
 	for _, other := range n.states() {
-		if other != s && other.lan != nil && other.lan.Parent == s.lan.Parent {
+		if other != s && other.Lan != nil && other.Lan.Parent == s.Lan.Parent {
 			heirs = append(heirs, other.rec.ID)
 		}
 	}
-	return h.links.RemoveParent(s.lan.Parent, s.rec.ID, heirs)
+	return h.links.RemoveParent(s.Lan.Parent, s.rec.ID, heirs)
 }
 
 // placeLan completes an endpoint that is on no bridge.
 func (n *Networks) placeLan(s *state, up *raised, ep *Endpoint) error {
-	own := *s.lan
+	own := *s.Lan
 	ep.Lan, ep.Bridge, ep.Host, ep.Hairpin, ep.Isolated = &own, "", "", false, false
 	if !own.SharesMAC() {
 		return nil
@@ -158,7 +158,7 @@ func (n *Networks) depart(sb *Sandbox) error {
 func (n *Networks) Unpublished(wants []Want) (names []string) {
 	for _, w := range wants {
 		s, err := n.find(w.Ref)
-		if err != nil || s.lan == nil {
+		if err != nil || s.Lan == nil {
 			return nil
 		}
 		names = append(names, s.rec.Name)

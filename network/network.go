@@ -45,11 +45,11 @@ import (
 	"strings"
 	"sync"
 
-	"berth/network/bridge"
 	"berth/network/ipam"
 	"berth/network/lan"
 	"berth/network/portmap"
-	"berth/network/rate"
+	"berth/network/record"
+	"berth/network/request"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -72,7 +72,8 @@ type Config struct {
 // Networks are the networks of a data root. It is safe for concurrent use.
 type Networks struct {
 	Config
-	ports *portmap.Table
+	ports   *portmap.Table
+	records record.Store
 
 	// change orders creating and removing networks, which look at all others. It is
 	// taken before mu.
@@ -102,14 +103,7 @@ type Networks struct {
 type state struct {
 	rec   network.Network
 	pools []*ipam.Pool // of its subnets
-	mtu   uint32
-	icc   bool
-	masq  bool
-	bind  netip.Addr // where ports are published if nothing is said
-	rate  rate.Limit // of a member that asks for nothing else
-	iface string     // the bridge or parent
-	// lan is for drivers macvlan and ipvlan, nil for a bridge.
-	lan *bridge.Lan
+	request.Options
 
 	// names are guarded by Networks.mu: a name to the endpoints that have it.
 	names map[string][]*Endpoint
@@ -127,7 +121,7 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 		return nil, fmt.Errorf("open networks: %w", err)
 	}
 	n := &Networks{
-		Config: c, ports: portmap.NewTable(),
+		Config: c, ports: portmap.NewTable(), records: record.Store{Root: c.Root},
 		byName: map[string]*state{}, sandboxes: map[string]*Sandbox{}, byAddr: map[netip.Addr]string{},
 	}
 	n.watch, n.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -146,6 +140,15 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 		}
 	}
 	return n, nil
+}
+
+// load reads a network; nil if there is none in the file.
+func (n *Networks) load(file string) (*state, error) {
+	rec, there, err := n.records.Load(file)
+	if err != nil || !there {
+		return nil, err
+	}
+	return newState(rec)
 }
 
 // Close ends the name server and gives up what is held. Bridges, rules and
@@ -338,7 +341,7 @@ func (n *Networks) Remove(ref string) (network.Network, error) {
 		n.put(s)
 		return s.rec, err
 	}
-	if err := n.unlink(s.rec.Name); err != nil {
+	if err := n.records.Remove(s.rec.Name); err != nil {
 		n.put(s)
 		return s.rec, err
 	}

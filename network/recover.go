@@ -131,7 +131,7 @@ func (n *Networks) repairNetwork(s *state) error {
 		return err
 	}
 	if before != nil {
-		n.Log.Warn("the bridge, parent or name server of a network was gone and is there again", "network", s.rec.Name, "device", s.iface)
+		n.Log.Warn("the bridge, parent or name server of a network was gone and is there again", "network", s.rec.Name, "device", s.Iface)
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func (n *Networks) stillLost(s *state, err error) bool {
 	s.raise.Lock()
 	defer s.raise.Unlock()
 	before := s.lost
-	s.lost = s.lan != nil && errdefs.IsNotFound(err)
+	s.lost = s.Lan != nil && errdefs.IsNotFound(err)
 	return before && s.lost
 }
 

@@ -1,8 +1,9 @@
-// Package request says which requests for a network berth cannot serve at all.
+// Package request reads what is asked of a network, and refuses what berth cannot
+// serve at all.
 //
 // Level: L2, a subroom of network.
-// Owns: the rules for names, drivers and what belongs to a cluster.
-// May import: containerd/errdefs, moby/moby/api.
+// Owns: the rules for names, drivers and what belongs to a cluster; the options of networks.
+// May import: network/bridge, network/lan, network/rate, containerd/errdefs, moby/moby/api.
 // Must not know: which networks there are, what the host has.
 package request
 
