@@ -75,6 +75,7 @@ func (e *Engine) Info(context.Context) (system.Info, error) {
 		SecurityOptions:    []string{"name=seccomp,profile=builtin", "name=cgroupns", "name=userns"},
 		Plugins:            system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "ipvlan", "macvlan", "null"}, Log: []string{"json-file", "none"}},
 	}
+	report.Rootless(&info, e.Rootless)
 	if host.CgroupV2 {
 		info.CgroupVersion = "2"
 	}
