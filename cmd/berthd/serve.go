@@ -22,6 +22,7 @@ import (
 	"berth/image/toolbox"
 	"berth/layer"
 	"berth/network"
+	"berth/network/cni"
 	"berth/ociruntime/lifecycle"
 	"berth/registry"
 	"berth/registry/credential"
@@ -100,7 +101,9 @@ func open(ctx context.Context, o options, log *slog.Logger) (*engine.Engine, err
 		return nil, err
 	}
 	return engine.Open(ctx, engine.Config{
-		Root: o.root, Run: o.run, Version: version, Networks: networks,
+		Root: o.root, Run: o.run, Version: version, Networks: networks, Plugins: cni.New(ctx, cni.Config{
+			ConfDirs: o.cniConf, BinDirs: o.cniBin, Dir: filepath.Join(o.root, "cni"), Timeout: o.cniTimeout, Log: log,
+		}),
 		Images: image.New(blobs, snapshots, client), Snapshots: snapshots, Runtime: runtime,
 		Host: hostinfo.Read, Embedded: toolbox.Open, Log: log,
 	})
