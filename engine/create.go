@@ -73,6 +73,7 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	if err != nil {
 		return container.Record{}, nil, err
 	}
+	warnings = append(warnings, e.Unpublished(&host, names)...)
 	rec := container.Record{Config: &config, HostConfig: &host, Networks: names, Image: img.ID.String()}
 	for _, chain := range img.Chain {
 		rec.Layers = append(rec.Layers, chain.String())

@@ -127,7 +127,7 @@ func TestFailedStarts(t *testing.T) {
 			r := sh("true")
 			change(&r)
 			status, body := d.raw("POST", "/containers/create", r)
-			if status != 400 || !strings.Contains(string(body), "container:other: sharing another container's namespace is not supported yet") {
+			if status != 400 || !strings.Contains(string(body), "No such container: other") {
 				t.Errorf("create: %d %s", status, body)
 			}
 		}

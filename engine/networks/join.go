@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"berth/container"
 	"berth/container/hostfiles"
@@ -199,12 +200,24 @@ func (v *Verbs) Leave(id string) error {
 	return errors.Join(v.c.Networks.Leave(id), v.c.Plugins.Delete(context.Background(), id))
 }
 
-// Restore takes what an adopted container has, whose init is pid.
-func (v *Verbs) Restore(rec *container.Record, pid int) error {
-	return errors.Join(v.restorePlugins(rec, pid), v.restoreSandbox(rec.ID))
+// Entered tells the networks which process is in a container's network namespace.
+func (v *Verbs) Entered(id string, pid int) error { return v.c.Networks.Entered(id, pid) }
+
+// Unpublished is a warning if ports are to be published where nothing is.
+func (v *Verbs) Unpublished(h *mcontainer.HostConfig, names map[string]*mnetwork.EndpointSettings) []string {
+	lans := v.c.Networks.Unpublished(wants(h.NetworkMode, names))
+	if len(lans) == 0 || len(h.PortBindings) == 0 && !h.PublishAllPorts {
+		return nil
+	}
+	return []string{"published ports are discarded with --network " + strings.Join(lans, ", ") + ": there the container itself is reached"}
 }
 
-func (v *Verbs) restoreSandbox(id string) error {
+// Restore takes what an adopted container has, whose first process is pid.
+func (v *Verbs) Restore(rec *container.Record, pid int) error {
+	return errors.Join(v.restorePlugins(rec, pid), v.restoreSandbox(rec.ID, pid))
+}
+
+func (v *Verbs) restoreSandbox(id string, pid int) error {
 	f, err := os.Open(filepath.Join(v.c.RunDir(id), sandboxName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -224,7 +237,7 @@ func (v *Verbs) restoreSandbox(id string) error {
 	if sb.Container != id {
 		return fmt.Errorf("read %s: it is of container %q", f.Name(), sb.Container)
 	}
-	return v.c.Networks.Restore(&sb)
+	return v.c.Networks.Restore(&sb, pid)
 }
 
 // Reconcile makes the host agree with the containers that were restored.

@@ -117,7 +117,7 @@ func libraries() []library {
 		{"github.com/google/nftables", "network/firewall", false, "one table of rules, one room"},
 		{"github.com/containernetworking/cni", "network/cni", false, "plugins are called by one room"},
 		{"github.com/miekg/dns", "network/dns", true, "DNS messages and servers"},
-		{"golang.org/x/net/bpf", "ociruntime/seccomp", true, "the BPF machine that tests compiled filters"},
+		{"golang.org/x/net/bpf", "ociruntime/seccomp network/capture", true, "filters of captured packets; the BPF machine that tests compiled filters"},
 		{"github.com/google/go-cmp", "", true, "tests only"},
 		{"github.com/google/go-containerregistry", "", true, "a registry in memory, tests only"},
 		{"github.com/rogpeppe/go-internal", "test", true, "scripts of CLI sessions, tests only"},
