@@ -182,18 +182,15 @@ func (v *Verbs) restorePlugins(rec *container.Record, pid int) error {
 	}
 	ns, err := netns.Open(pid)
 	if errors.Is(err, os.ErrProcessDone) {
-		return nil // its end is seen soon
+		err = nil // its end is seen soon
 	}
-	if err != nil {
-		return err
-	}
-	return v.c.Plugins.Restore(rec.ID, ns)
+	return errors.Join(err, v.c.Plugins.Restore(rec.ID, ns))
 }
 
 // reportPlugins shows what plugins have made for a container.
 func (v *Verbs) reportPlugins(rec *container.Record, s *mnetwork.EndpointSettings) {
 	a := v.c.Plugins.Attached(rec.ID)
-	if a == nil {
+	if a == nil || s == nil {
 		return
 	}
 	for _, p := range a.Result.Addresses {

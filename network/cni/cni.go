@@ -56,14 +56,15 @@ type Networks struct {
 	end  context.CancelFunc
 	work sync.WaitGroup
 
-	mu      sync.Mutex
-	live    map[string]*attachment   // guarded by mu; by container id
-	undoing map[string]chan struct{} // guarded by mu; closed when Sweep is done with a container
+	mu       sync.Mutex
+	live     map[string]*attachment   // guarded by mu; by container id
+	restored map[string]bool          // guarded by mu; what Restore was called for is not swept
+	undoing  map[string]chan struct{} // guarded by mu; closed when Sweep is done with a container
 }
 
 // New returns the networks. Close follows.
 func New(ctx context.Context, c Config) *Networks {
-	n := &Networks{c: c, live: map[string]*attachment{}, undoing: map[string]chan struct{}{}}
+	n := &Networks{c: c, live: map[string]*attachment{}, restored: map[string]bool{}, undoing: map[string]chan struct{}{}}
 	if n.c.Timeout <= 0 {
 		n.c.Timeout = DefaultTimeout
 	}
@@ -247,20 +248,26 @@ func (n *Networks) delete(ctx context.Context, a *attachment) error {
 	return n.forget(a.Container)
 }
 
-// Restore takes what a container has that still runs. ns is its namespace; it is
-// this call's from now on. Whether all is as it should be is asked of the plugins,
-// and only logged.
+// Restore takes what a container has that still runs. ns is its namespace, nil if
+// that cannot be had; it is this call's from now on. Whether all is as it should be
+// is asked of the plugins, and only logged. It comes before Sweep.
 func (n *Networks) Restore(id string, ns *os.File) error {
+	n.mu.Lock()
+	n.restored[id] = true
+	n.mu.Unlock()
 	a, err := n.load(id)
 	if a == nil || err != nil {
-		return errors.Join(err, ns.Close())
+		if ns != nil {
+			err = errors.Join(err, ns.Close())
+		}
+		return err
 	}
 	a.ns = ns
 	n.mu.Lock()
 	n.live[id] = a
 	n.mu.Unlock()
 	list, err := a.List.read()
-	if err != nil {
+	if err != nil || ns == nil {
 		return err
 	}
 	rt := a.runtime()
@@ -275,8 +282,8 @@ func (n *Networks) Restore(id string, ns *os.File) error {
 	return nil
 }
 
-// Sweep begins to delete what is recorded of containers that were not restored.
-// Who starts one of them waits for it.
+// Sweep begins to delete what is recorded of containers that were not restored. It is
+// called once, before the first Add. Who starts one of them waits for it.
 func (n *Networks) Sweep() error {
 	all, err := n.records()
 	if err != nil {
@@ -285,7 +292,7 @@ func (n *Networks) Sweep() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, id := range all {
-		if n.live[id] != nil || n.undoing[id] != nil {
+		if n.restored[id] {
 			continue
 		}
 		done := make(chan struct{})

@@ -275,3 +275,23 @@ func TestPluginErrors(t *testing.T) {
 	}
 	l.Must(t, "start", "-a", "c1") // another list does not matter
 }
+
+// TestPluginPorts: -p is what the portmap plugin publishes, and no longer than its container runs.
+func TestPluginPorts(t *testing.T) {
+	p := withPlugins(t)
+	p.list("lan", p.bridge(), map[string]any{"type": "portmap", "capabilities": map[string]bool{"portMappings": true}})
+	l := start(t)
+	o := cable(t)
+	shell(t, "sysctl -qw net.ipv4.ip_forward=1") // of the test's network namespace
+	l.serve("web", "--network cni:lan -p 8080:80")
+	want(t, "the port from outside", otherAddr)(o.ask("tcp", at(hostAddr, "8080")))
+	if got := l.Must(t, "port", "web"); got != "80/tcp -> 0.0.0.0:8080" {
+		t.Errorf("berth port: %q", got)
+	}
+	if got := l.Must(t, "ps", "--format", "{{.Ports}}"); got != "0.0.0.0:8080->80/tcp" {
+		t.Errorf("berth ps: %q", got)
+	}
+	l.Must(t, "rm", "-f", "web")
+	wantError(t, "the port at the end", "refused")(o.ask("tcp", at(hostAddr, "8080")))
+	p.none(l, "lan")
+}
