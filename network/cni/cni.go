@@ -249,8 +249,9 @@ func (n *Networks) delete(ctx context.Context, a *attachment) error {
 }
 
 // Restore takes what a container has that still runs. ns is its namespace, nil if
-// that cannot be had; it is this call's from now on. Whether all is as it should be
-// is asked of the plugins, and only logged. It comes before Sweep.
+// that cannot be had; it is this call's from now on. It comes before Sweep. The plugins
+// are not asked with CHECK: they compare the path of the namespace with that of ADD,
+// which was another process's.
 func (n *Networks) Restore(id string, ns *os.File) error {
 	n.mu.Lock()
 	n.restored[id] = true
@@ -266,19 +267,6 @@ func (n *Networks) Restore(id string, ns *os.File) error {
 	n.mu.Lock()
 	n.live[id] = a
 	n.mu.Unlock()
-	list, err := a.List.read()
-	if err != nil || ns == nil {
-		return err
-	}
-	rt := a.runtime()
-	n.work.Go(func() {
-		err := n.call(n.life, n.c.Timeout, a.Network, "check", func(ctx context.Context) error {
-			return n.lib.CheckNetworkList(ctx, list, rt)
-		})
-		if err != nil && n.Attached(id) != nil && n.life.Err() == nil && !errors.Is(err, libcni.ErrorCheckNotSupp) {
-			n.c.Log.Warn("network of container is not as its plugins made it", "container", id, "error", err)
-		}
-	})
 	return nil
 }
 

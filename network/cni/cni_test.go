@@ -84,14 +84,9 @@ func TestAddAndDelete(t *testing.T) {
 	var commands []string
 	for line := range strings.Lines(string(log)) {
 		f := strings.Fields(line)
-		if f[0] != "CHECK" {
-			commands = append(commands, f[0])
-		}
+		commands = append(commands, f[0])
 		if f[0] != "STATUS" && (f[1] != id || f[2] != "eth0" || !strings.Contains(line, `"portMappings":[{"containerPort":80,"hostPort":8080,"protocol":"tcp"}]`)) {
 			t.Errorf("call %s", line)
-		}
-		if f[0] == "CHECK" { // as far as it came
-			continue
 		}
 		if netns := strings.Contains(line, " /proc/"); f[0] == "ADD" != netns || f[0] == "DEL" != strings.Contains(line, "prevResult") || strings.Contains(line, " 1 {") {
 			t.Errorf("call %s", line)
