@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -50,8 +51,10 @@ type Config struct {
 	// Host tells what the machine has; asked at every start.
 	Host func() (spec.Host, error)
 	// Embedded opens the archive of the image inside the binary.
-	Embedded func() (io.ReadCloser, error)
-	Log      *slog.Logger
+	Embedded    func() (io.ReadCloser, error)
+	Rootless    bool         // berthd is an ordinary user's, root of a user namespace
+	HostServers []netip.Addr // instead of the host's name servers with --network host; nil: none
+	Log         *slog.Logger
 }
 
 // Engine runs containers. It is safe for concurrent use.
@@ -136,7 +139,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		Images: c.Images, Snapshots: c.Snapshots, Bus: e.bus, Embedded: c.Embedded,
 		InUse: e.imagesInUse, Using: e.imagesUsing,
 	})
-	e.Verbs = networks.New(networks.Config{Networks: c.Networks, Plugins: c.Plugins, Bus: e.bus, Lock: e.lock, RunDir: e.runDir})
+	e.Verbs = networks.New(networks.Config{Networks: c.Networks, Plugins: c.Plugins, Rootless: c.Rootless, Bus: e.bus, Lock: e.lock, RunDir: e.runDir})
 	e.watch, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.recover(ctx, left); err != nil {
 		e.stop()

@@ -35,6 +35,7 @@ func (e *Engine) Info(context.Context) (system.Info, error) {
 	if err != nil {
 		return system.Info{}, err
 	}
+	report.Rootless(&info, e.Rootless)
 	info.Images, info.DockerRootDir, info.NEventsListener = len(images), e.Root, e.bus.Listeners()
 	for _, c := range e.records.List() {
 		info.Containers++

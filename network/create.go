@@ -204,7 +204,7 @@ func (n *Networks) complete(rec *network.Network, guess bool) error {
 				pools[i].Bits = defaultBits
 			}
 		}
-		subnet, err := ipam.Choose(pools, append(n.subnets(), used...))
+		subnet, err := ipam.Choose(pools, slices.Concat(n.subnets(), n.Elsewhere, used))
 		if err != nil {
 			return err
 		}

@@ -296,7 +296,7 @@ func (sb *Sandbox) rules() []firewall.Port {
 	var rules []firewall.Port
 	for _, p := range sb.Ports {
 		if to := gw.address(p.Host.Addr().Is6()); to.IsValid() {
-			rules = append(rules, firewall.Port{Protocol: string(p.Protocol), Host: p.Host, To: netip.AddrPortFrom(to.Addr(), p.Inside)})
+			rules = append(rules, firewall.Port{Protocol: string(p.Protocol), Host: p.At(), To: netip.AddrPortFrom(to.Addr(), p.Inside)})
 		}
 	}
 	return rules

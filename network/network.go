@@ -66,7 +66,10 @@ type Config struct {
 	Lock string
 	// ResolvConf is the host's, whose name servers are asked for other names.
 	ResolvConf string
-	Log        *slog.Logger
+	// Bind holds ports of the host; nil where they are those of this network namespace.
+	Bind      portmap.Bind
+	Elsewhere []netip.Prefix // the host reaches them though no device here shows it: none is chosen
+	Log       *slog.Logger
 }
 
 // Networks are the networks of a data root. It is safe for concurrent use.
@@ -121,7 +124,7 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 		return nil, fmt.Errorf("open networks: %w", err)
 	}
 	n := &Networks{
-		Config: c, ports: portmap.NewTable(), records: record.Store{Root: c.Root},
+		Config: c, ports: portmap.NewTable(c.Bind), records: record.Store{Root: c.Root},
 		byName: map[string]*state{}, sandboxes: map[string]*Sandbox{}, byAddr: map[netip.Addr]string{},
 	}
 	n.watch, n.stop = context.WithCancel(context.WithoutCancel(ctx))

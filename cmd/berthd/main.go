@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"berth/internal/places"
 	"berth/network/cni"
 
 	"github.com/spf13/pflag"
@@ -29,7 +29,9 @@ var version = "unknown"
 const help = `Usage: berthd [OPTIONS]
 
 berthd owns images and containers and serves the Docker Engine API on a unix
-socket. The berth command starts it when it is needed.
+socket. The berth command starts it when it is needed. An ordinary user's works in
+a user namespace, which takes ranges in /etc/subuid and /etc/subgid and the package
+uidmap.
 
 SIGTERM and SIGINT end berthd; containers go on and the next berthd takes them
 over. Exit codes: 0 ended as asked, 1 it could not start or serve, 2 bad usage.
@@ -44,8 +46,9 @@ type options struct {
 	root, run, logFile string
 	insecure           []string
 	onDemand, debug    bool
-	idle, cniTimeout   time.Duration
 	cniConf, cniBin    []string
+	idle, cniTimeout   time.Duration
+	inside             *inside // set for the daemon of an ordinary user in its namespaces
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -57,7 +60,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := serve(ctx, o, stderr); err != nil {
+	work := serve
+	if os.Geteuid() != 0 {
+		work = serveUser
+	}
+	if err := work(ctx, o, stderr); err != nil {
 		fmt.Fprintln(stderr, "berthd:", err)
 		return 1
 	}
@@ -65,11 +72,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func parse(args []string, stdout, stderr io.Writer) (o options, code int, done bool) {
+	// What an ordinary user lacks is said when it is needed: a flag may name it.
+	root, _ := places.Data(os.Geteuid(), os.Getenv)
+	run, _ := places.Runtime(os.Geteuid(), os.Getenv)
 	f := pflag.NewFlagSet("berthd", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Usage = func() {}
-	f.StringVar(&o.root, "root", fromEnv("BERTH_ROOT", defaultRoot), "directory of images and containers (env BERTH_ROOT)")
-	f.StringVar(&o.run, "run", fromEnv("BERTH_RUN", "/run/berth"), "directory of the socket and of what runs (env BERTH_RUN)")
+	f.StringVar(&o.root, "root", fromEnv("BERTH_ROOT", root), "directory of images and containers (env BERTH_ROOT)")
+	f.StringVar(&o.run, "run", fromEnv("BERTH_RUN", run), "directory of the socket and of what runs (env BERTH_RUN)")
 	f.StringVar(&o.logFile, "log", "", "write the log to this file, not to standard error")
 	f.StringSliceVar(&o.insecure, "insecure-registry", nil, "registry (host, host:port or network) that may have no valid certificate")
 	f.StringSliceVar(&o.cniConf, "cni-conf-dir", dirsFromEnv("BERTH_CNI_CONF_DIR", "/etc/cni/net.d"), "directories of CNI configurations (env BERTH_CNI_CONF_DIR, with colons)")
@@ -98,9 +108,6 @@ func parse(args []string, stdout, stderr io.Writer) (o options, code int, done b
 	return o, 0, false
 }
 
-// defaultRoot is the data root of the host's usual berthd.
-const defaultRoot = "/var/lib/berth"
-
 func fromEnv(name, fallback string) string {
 	if v := os.Getenv(name); v != "" {
 		return v
@@ -118,6 +125,3 @@ func durationFromEnv(name string, fallback time.Duration) time.Duration {
 	}
 	return d
 }
-
-// errNotRoot is the one line for users who forget sudo.
-var errNotRoot = errors.New("berthd needs root (CAP_SYS_ADMIN in the initial user namespace): start it with sudo")

@@ -29,6 +29,7 @@ import (
 type Config struct {
 	Networks *network.Networks
 	Plugins  *cni.Networks
+	Rootless bool // no plugins are run: berthd is an ordinary user's
 	Bus      *events.Bus
 	// Lock finds a container and takes its verb lock.
 	Lock func(ctx context.Context, ref string) (*container.Container, func(), error)

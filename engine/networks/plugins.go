@@ -36,6 +36,9 @@ func byPlugins(h *mcontainer.HostConfig) (name string, ok bool) {
 // preparePlugins is Prepare for a network that plugins make, which is a container's only one.
 func (v *Verbs) preparePlugins(h *mcontainer.HostConfig, asked map[string]*mnetwork.EndpointSettings, exposed mnetwork.PortSet) (map[string]*mnetwork.EndpointSettings, error) {
 	mode := string(h.NetworkMode)
+	if v.c.Rootless {
+		return nil, invalid("--network %s: an ordinary user's berthd has no CNI networks: use a bridge network", mode)
+	}
 	settings := &mnetwork.EndpointSettings{}
 	for name, s := range asked {
 		switch {

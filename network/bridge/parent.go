@@ -52,11 +52,15 @@ func (l *Links) EnsureParent(lan Lan, network string, dummy bool) (p Parent, err
 			return p, err
 		}
 		undo.Add(func() error { return remove(l.h, link) })
-		if err := l.h.LinkSetAlias(link, parentPrefix+network); err != nil {
+	}
+	a := link.Attrs()
+	// A dummy bears the network's id, so it is ours even if a berthd was killed before the alias.
+	if made || dummy && link.Type() == "dummy" && a.Alias == "" {
+		a.Alias = parentPrefix + network
+		if err := l.h.LinkSetAlias(link, a.Alias); err != nil {
 			return p, fmt.Errorf("set alias of %s: %w", lan.Parent, err)
 		}
 	}
-	a := link.Attrs()
 	if a.Flags&net.FlagLoopback != 0 {
 		return p, invalid("parent %s is the loopback device: choose one that leads somewhere", lan.Parent)
 	}

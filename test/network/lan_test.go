@@ -114,6 +114,7 @@ func TestLan(t *testing.T) {
 				l.Must(t, args("run --rm --network lan --ip 192.0.2.77 toolbox true")...)
 			}
 			l.Must(t, "restart", "-t", "0", "c1")
+			again(t, "after a restart", otherAddr, func() (string, error) { return o.ask("tcp", at(l.addr("c1", "lan"), "80")) })
 
 			_, errOut, code := l.Berth(t, args("run --rm --network lan -p 8080:80 toolbox true")...)
 			if code != 0 || !strings.Contains(errOut, "discarded") {
@@ -201,7 +202,7 @@ func TestLanModes(t *testing.T) {
 		t.Errorf("a second container in mode passthru: exit code %d, %q", code, errOut)
 	}
 	l.Must(t, "restart", "-t", "0", "c1")
-	l.serving("c1")
+	again(t, "after a restart in mode passthru", otherAddr, func() (string, error) { return o.ask("tcp", at(l.addr("c1", "lan"), "80")) })
 	end("c1")
 
 	run("-d macvlan -o macvlan_mode=vepa")
