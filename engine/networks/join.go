@@ -1,6 +1,7 @@
 package networks
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ const maxSandbox = 64 << 20
 func (v *Verbs) Prepare(h *mcontainer.HostConfig, asked map[string]*mnetwork.EndpointSettings, exposed mnetwork.PortSet) (map[string]*mnetwork.EndpointSettings, error) {
 	if _, err := portmap.Parse(h.PortBindings, exposed, h.PublishAllPorts); err != nil {
 		return nil, err
+	}
+	if _, ok := byPlugins(h); ok {
+		return v.preparePlugins(h, asked, exposed)
 	}
 	mode := h.NetworkMode
 	if mode.IsContainer() { // what was asked for beside it is checked
@@ -111,9 +115,12 @@ func wants(mode mcontainer.NetworkMode, names map[string]*mnetwork.EndpointSetti
 	return all
 }
 
-// joins says whether a container has interfaces of its own.
+// joins says whether a container is in networks of berth's.
 func joins(rec *container.Record) bool {
 	mode := rec.HostConfig.NetworkMode
+	if _, ok := byPlugins(rec.HostConfig); ok {
+		return false
+	}
 	return !mode.IsHost() && !mode.IsContainer() && !mode.IsNone()
 }
 
@@ -129,7 +136,7 @@ func request(rec *container.Record) (network.Request, error) {
 }
 
 // Join prepares the networks of a container that is about to start, and its host
-// files in dir. nil: it has only a loopback interface, or the host's.
+// files in dir. nil: it has only a loopback interface, the host's or one of plugins.
 func (v *Verbs) Join(rec *container.Record, dir string) (sb *network.Sandbox, err error) {
 	if !joins(rec) {
 		return nil, nil //nolint:nilnil // none, which is no error
@@ -189,7 +196,9 @@ func (v *Verbs) Renamed(id, name string) error {
 }
 
 // Leave gives back what a container had that has ended. It may be repeated.
-func (v *Verbs) Leave(id string) error { return v.c.Networks.Leave(id) }
+func (v *Verbs) Leave(id string) error {
+	return errors.Join(v.c.Networks.Leave(id), v.c.Plugins.Delete(context.Background(), id))
+}
 
 // Entered tells the networks which process is in a container's network namespace.
 func (v *Verbs) Entered(id string, pid int) error { return v.c.Networks.Entered(id, pid) }
@@ -204,7 +213,11 @@ func (v *Verbs) Unpublished(h *mcontainer.HostConfig, names map[string]*mnetwork
 }
 
 // Restore takes what an adopted container has, whose first process is pid.
-func (v *Verbs) Restore(id string, pid int) error {
+func (v *Verbs) Restore(rec *container.Record, pid int) error {
+	return errors.Join(v.restorePlugins(rec, pid), v.restoreSandbox(rec.ID, pid))
+}
+
+func (v *Verbs) restoreSandbox(id string, pid int) error {
 	f, err := os.Open(filepath.Join(v.c.RunDir(id), sandboxName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -228,4 +241,6 @@ func (v *Verbs) Restore(id string, pid int) error {
 }
 
 // Reconcile makes the host agree with the containers that were restored.
-func (v *Verbs) Reconcile() error { return v.c.Networks.Reconcile() }
+func (v *Verbs) Reconcile() error {
+	return errors.Join(v.c.Networks.Reconcile(), v.c.Plugins.Sweep())
+}
