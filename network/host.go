@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -167,6 +168,9 @@ func (n *Networks) rules() firewall.State {
 	defer n.mu.RUnlock()
 	state := firewall.State{Uplinks4: n.uplinks(forwarding4), Uplinks6: n.uplinks(forwarding6)}
 	for _, s := range n.byName {
+		// A network has its bridge from its creation on, perhaps before forwarding was turned on.
+		isOurs := func(name string) bool { return name == s.iface }
+		state.Uplinks4, state.Uplinks6 = slices.DeleteFunc(state.Uplinks4, isOurs), slices.DeleteFunc(state.Uplinks6, isOurs)
 		state.Networks = append(state.Networks, s.rules())
 	}
 	for _, sb := range n.sandboxes {
