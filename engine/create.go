@@ -35,7 +35,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ mcontainer.Crea
 	if _, err := e.Snapshots.Prepare(ctx, reserved.ID, chainOf(&rec)); err != nil {
 		return mcontainer.CreateResponse{}, err
 	}
-	if err := hostfiles.Write(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig, hostfiles.Network{}); err != nil {
+	if err := hostfiles.Write(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig, hostfiles.Network{HostServers: e.HostServers}); err != nil {
 		return mcontainer.CreateResponse{}, err
 	}
 	c, err := reserved.Commit(rec)
@@ -62,6 +62,9 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	}
 	config := spec.Merge(img.Config.Config, *r.Config)
 	host := *r.HostConfig
+	if e.Rootless && host.UsernsMode == "" { // there are no further ids
+		host.UsernsMode = "host"
+	}
 	warnings, err := checkRequest(&config, &host)
 	if err != nil {
 		return container.Record{}, nil, err
@@ -73,6 +76,7 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	if err != nil {
 		return container.Record{}, nil, err
 	}
+	warnings = append(warnings, e.Unpublished(&host, names)...)
 	rec := container.Record{Config: &config, HostConfig: &host, Networks: names, Image: img.ID.String()}
 	for _, chain := range img.Chain {
 		rec.Layers = append(rec.Layers, chain.String())

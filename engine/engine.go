@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,8 +49,10 @@ type Config struct {
 	// Host tells what the machine has; asked at every start.
 	Host func() (spec.Host, error)
 	// Embedded opens the archive of the image inside the binary.
-	Embedded func() (io.ReadCloser, error)
-	Log      *slog.Logger
+	Embedded    func() (io.ReadCloser, error)
+	Rootless    bool         // berthd is an ordinary user's, root of a user namespace
+	HostServers []netip.Addr // instead of the host's name servers with --network host; nil: none
+	Log         *slog.Logger
 }
 
 // Engine runs containers. It is safe for concurrent use.

@@ -221,7 +221,7 @@ func (s *starting) launch(ctx context.Context, undo *cleanup.Stack) (err error) 
 		return s.e.bundles.ExplainStart(s.rootfs, s.spec, err)
 	}
 	undo.Add(func() error { return s.proc.Delete(ctx) })
-	return nil
+	return s.e.Entered(s.c.ID(), s.proc.Pid())
 }
 
 func (s *starting) connect(_ context.Context, undo *cleanup.Stack) error {

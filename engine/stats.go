@@ -47,11 +47,7 @@ func (e *Engine) Top(_ context.Context, ref string) (mcontainer.TopResponse, err
 	if err != nil {
 		return top, err
 	}
-	cg := p.Cgroup()
-	if cg == nil {
-		return top, nil
-	}
-	pids, err := cg.Pids()
+	pids, err := p.Pids()
 	if err != nil {
 		return top, err
 	}

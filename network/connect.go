@@ -9,6 +9,7 @@ import (
 	"berth/internal/cleanup"
 	"berth/network/bridge"
 	"berth/network/firewall"
+	"berth/ociruntime/plan/netdevice"
 
 	"github.com/containerd/errdefs"
 )
@@ -58,7 +59,9 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	if err := h.links.Plug(pid, ep.veth()); err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
 	}
-	undo.Add(func() error { return errors.Join(h.links.RemoveLink(ep.Host), h.links.RemoveShaper(ep.Limit.Shaper)) })
+	undo.Add(func() error {
+		return errors.Join(n.unplug(h, r.Container, pid, ep), h.links.RemoveShaper(ep.Limit.Shaper))
+	})
 	switch {
 	case first: // there was no way for ports
 		err = n.publish(sb, r.Ports, &undo)
@@ -77,6 +80,9 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has ended", r.Name))
 	}
 	undo.Release()
+	if err := n.Entered(r.Container, pid); err != nil {
+		n.Log.Error("join network", "network", s.rec.Name, "container", r.Name, "error", err)
+	}
 	return sb.clone(), nil
 }
 
@@ -101,8 +107,7 @@ func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) 
 	n.ruling.RLock()
 	defer n.ruling.RUnlock()
 	before := sb.rules()
-	// By the host's end: what the container calls its own is the container's to change.
-	if err := h.links.RemoveLink(ep.Host); err != nil {
+	if err := n.unplug(h, container, pid, ep); err != nil {
 		return nil, fmt.Errorf("leave network %s: %w", s.rec.Name, err)
 	}
 	// The interface is gone: what follows is finished whatever goes wrong.
@@ -186,6 +191,9 @@ func (ep *Endpoint) veth() bridge.Veth {
 		Host: ep.Host, Inside: ep.Inside, HostIndex: ep.HostIndex, MAC: ep.MAC, MTU: int(ep.MTU),
 		Bridge: ep.Bridge, Isolated: ep.Isolated, Hairpin: ep.Hairpin, Addresses: ep.Addresses,
 		Limit: ep.Limit,
+	}
+	if ep.Lan != nil {
+		v.Lan, v.InsideIndex = ep.Lan, netdevice.InsideIndex(ep.HostIndex)
 	}
 	if ep.Default {
 		v.Gateways = ep.Gateways

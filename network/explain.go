@@ -29,7 +29,9 @@ func (n *Networks) Explain(container string) (*explain.Report, error) {
 	f := explain.Facts{Container: sb.Name, ID: sb.Container, Servers: sb.Servers, Table: n.tableName(), Filtered: bridgesPassNetfilter()}
 	for _, ep := range sb.Endpoints {
 		in, rules := n.explainEndpoint(sb, ep)
-		if in.Elements, err = h.table.LookNetwork(rules); err != nil {
+		if ep.Lan != nil {
+			in.Lan = ep.Lan.Kind + " on " + ep.Lan.Parent
+		} else if in.Elements, err = h.table.LookNetwork(rules); err != nil {
 			return nil, err
 		}
 		f.Networks = append(f.Networks, in)
@@ -49,8 +51,13 @@ func (n *Networks) Explain(container string) (*explain.Report, error) {
 // explainEndpoint is what is recorded of a place in a network, and what the rules have of it.
 func (n *Networks) explainEndpoint(sb *Sandbox, ep *Endpoint) (explain.Network, firewall.Network) {
 	out := explain.Network{
-		Name: ep.NetworkName, Bridge: ep.Bridge, Interface: ep.Inside, Addresses: ep.Addresses, Gateways: ep.Gateways,
+		Name: ep.NetworkName, Bridge: ep.Bridge, Interface: ep.Inside, Addresses: ep.Addresses,
 		Resolvers: ep.Resolvers, Default: ep.Default, Internal: ep.Internal, Isolated: ep.Isolated, Names: ep.Names,
+	}
+	for _, g := range ep.Gateways {
+		if !g.IsUnspecified() { // a LAN may have none
+			out.Gateways = append(out.Gateways, g)
+		}
 	}
 	if ep.Limit.In > 0 {
 		out.In = rate.Text(ep.Limit.In)
@@ -63,7 +70,7 @@ func (n *Networks) explainEndpoint(sb *Sandbox, ep *Endpoint) (explain.Network, 
 	defer n.mu.RUnlock()
 	if s := n.byName[ep.NetworkName]; s != nil && s.rec.ID == ep.Network {
 		rules = s.rules()
-		out.Masquerade = s.masq && !s.rec.Internal
+		out.Masquerade = s.Masq && !s.rec.Internal
 	}
 	for _, other := range n.sandboxes {
 		if in := other.endpoint(ep.Network); in != nil && other.Container != sb.Container {
@@ -81,17 +88,19 @@ func (n *Networks) explainEndpoint(sb *Sandbox, ep *Endpoint) (explain.Network, 
 // explainPorts are a container's published ports with their elements.
 func explainPorts(table *firewall.Table, sb *Sandbox) (ports []explain.Port, err error) {
 	var live []int // which of them have a rule
+	var rules []firewall.Port
 	for _, p := range sb.Ports {
 		out := explain.Port{Protocol: string(p.Protocol), Host: p.Host}
-		if gw := sb.gateway(); gw != nil {
+		if gw := sb.gateway(); gw != nil && gw.Lan == nil {
 			if to := gw.address(p.Host.Addr().Is6()); to.IsValid() {
 				out.To = netip.AddrPortFrom(to.Addr(), p.Inside)
 				live = append(live, len(ports))
+				rules = append(rules, firewall.Port{Protocol: out.Protocol, Host: out.Host, To: out.To})
 			}
 		}
 		ports = append(ports, out)
 	}
-	elements, err := table.LookPorts(sb.rules())
+	elements, err := table.LookPorts(rules)
 	if err != nil {
 		return nil, err
 	}

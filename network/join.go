@@ -153,8 +153,8 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	id := make([]byte, 32)
 	_, _ = rand.Read(id) // never fails (crypto/rand)
 	ep := &Endpoint{
-		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.iface, bridgeIndex: up.index,
-		Inside: inside, Host: bridge.EndPrefix + hex.EncodeToString(id[:5]), MTU: s.mtu, Isolated: !s.icc, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
+		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.Iface, under: up.index,
+		Inside: inside, Host: bridge.EndPrefix + hex.EncodeToString(id[:5]), MTU: s.MTU, Isolated: !s.ICC, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
 		Settings: w.Settings,
 	}
 	if ep.HostIndex, err = up.host.links.NextIndex(); err != nil {
@@ -163,7 +163,12 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	if err := s.limit(ep, w, up.host.links); err != nil {
 		return nil, err
 	}
-	if err := s.address(ep); err != nil {
+	if err = s.address(ep); err == nil && s.Lan != nil {
+		if err = n.placeLan(s, up, ep); err != nil {
+			err = errors.Join(err, n.release(ep))
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
 	}
 	ep.Names = namesOf(r, w)
@@ -200,9 +205,12 @@ func (s *state) address(ep *Endpoint) (err error) {
 		undo.Add(func() error { pool.Release(a); return nil })
 		ep.Addresses = append(ep.Addresses, netip.PrefixFrom(a, pool.Subnet().Bits()))
 		ep.Gateways = append(ep.Gateways, pool.Gateway())
-		if pool.Resolver().IsValid() {
+		if pool.Resolver().IsValid() && (s.Lan == nil || s.Lan.Talks()) {
 			ep.Resolvers = append(ep.Resolvers, pool.Resolver())
 		}
+	}
+	if s.Lan != nil && s.Lan.Routes() {
+		ep.Gateways = unspecified(s.rec)
 	}
 	ep.MAC = ipam.MAC(ep.Addresses[0].Addr())
 	if ep.Settings != nil && len(ep.Settings.MacAddress) > 0 {
@@ -238,6 +246,10 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 		return nil
 	}
 	gw := sb.gateway()
+	if gw != nil && gw.Lan != nil || gw == nil && len(sb.lans()) > 0 {
+		n.Log.Warn("published ports are discarded: the container's way out is a LAN, where it is reached itself", "container", sb.Name)
+		return nil
+	}
 	if gw == nil {
 		return errdefs.ErrFailedPrecondition.WithMessage("ports cannot be published: all networks of the container are internal")
 	}
@@ -256,7 +268,7 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 	wants = slices.Clone(wants)
 	for i := range wants {
 		if !wants[i].HostIP.IsValid() {
-			wants[i].HostIP = s.bind
+			wants[i].HostIP = s.Bind
 		}
 	}
 	if sb.Ports, err = n.ports.Reserve(sb.Name, wants, families); err != nil {
@@ -278,13 +290,13 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 // rules are the published ports as the firewall has them.
 func (sb *Sandbox) rules() []firewall.Port {
 	gw := sb.gateway()
-	if gw == nil {
+	if gw == nil || gw.Lan != nil {
 		return nil
 	}
 	var rules []firewall.Port
 	for _, p := range sb.Ports {
 		if to := gw.address(p.Host.Addr().Is6()); to.IsValid() {
-			rules = append(rules, firewall.Port{Protocol: string(p.Protocol), Host: p.Host, To: netip.AddrPortFrom(to.Addr(), p.Inside)})
+			rules = append(rules, firewall.Port{Protocol: string(p.Protocol), Host: p.At(), To: netip.AddrPortFrom(to.Addr(), p.Inside)})
 		}
 	}
 	return rules
@@ -323,10 +335,23 @@ func (n *Networks) admitLocked(sb *Sandbox) {
 
 // Leave gives back what a container had that has ended.
 func (n *Networks) Leave(container string) error {
+	sb, err := n.leave(container)
+	if sb == nil {
+		return nil
+	}
+	err = errors.Join(err, n.depart(sb))
+	for _, ep := range sb.Endpoints {
+		err = errors.Join(err, n.release(ep))
+	}
+	return err
+}
+
+// leave hides a container from the others.
+func (n *Networks) leave(container string) (sb *Sandbox, err error) {
 	n.ruling.RLock()
 	defer n.ruling.RUnlock()
 	n.mu.Lock()
-	sb := n.sandboxes[container]
+	sb = n.sandboxes[container]
 	delete(n.sandboxes, container)
 	if sb != nil {
 		for _, ep := range sb.Endpoints {
@@ -335,13 +360,9 @@ func (n *Networks) Leave(container string) error {
 	}
 	n.mu.Unlock()
 	if sb == nil {
-		return nil
+		return nil, nil //nolint:nilnil // it had none
 	}
-	err := errors.Join(n.unpublish(sb), n.removeShapers(sb))
-	for _, ep := range sb.Endpoints {
-		err = errors.Join(err, n.release(ep))
-	}
-	return err
+	return sb, errors.Join(n.unpublish(sb), n.removeShapers(sb))
 }
 
 // unpublish ends the publishing of all ports of a container.

@@ -12,11 +12,14 @@ import (
 // else what the network's do.
 func (s *state) limitOf(w Want) (rate.Limit, error) {
 	if w.Settings == nil {
-		return s.rate, nil
+		return s.Rate, nil
 	}
-	l, err := s.rate.With(w.Settings.DriverOpts)
+	l, err := s.Rate.With(w.Settings.DriverOpts)
 	if err != nil {
 		return l, invalid("network %s: driver option %v", s.rec.Name, err)
+	}
+	if s.Lan != nil && l != (rate.Limit{}) {
+		return l, invalid("network %s: rate limits are set at a bridge, and its driver is %s", s.rec.Name, s.rec.Driver)
 	}
 	return l, nil
 }

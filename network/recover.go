@@ -3,13 +3,14 @@ package network
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
-// Restore takes what a container has that runs already. Call [Networks.Reconcile]
-// after the last.
-func (n *Networks) Restore(sb *Sandbox) error {
+// Restore takes what a container has that runs already, with the first process pid.
+// Call [Networks.Reconcile] after the last.
+func (n *Networks) Restore(sb *Sandbox, pid int) error {
 	var errs []error
 	for _, ep := range sb.Endpoints {
 		n.mu.RLock()
@@ -32,6 +33,7 @@ func (n *Networks) Restore(sb *Sandbox) error {
 	// gets nothing there.
 	errs = append(errs, n.ports.Restore(sb.Name, sb.Ports))
 	n.admit(sb)
+	errs = append(errs, n.Entered(sb.Container, pid))
 	return errors.Join(errs...)
 }
 
@@ -76,7 +78,7 @@ func (n *Networks) repair() error {
 		if len(n.inUse(s)) == 0 {
 			continue
 		}
-		errs = append(errs, n.repairBridge(s))
+		errs = append(errs, n.repairNetwork(s))
 	}
 	return errors.Join(errs...)
 }
@@ -104,8 +106,8 @@ func (n *Networks) repairRules(h *host) error {
 	return errors.Join(errs...)
 }
 
-// repairBridge makes a bridge again, and its ports.
-func (n *Networks) repairBridge(s *state) error {
+// repairNetwork makes a bridge or parent again, and what is on it.
+func (n *Networks) repairNetwork(s *state) error {
 	s.raise.Lock()
 	before := s.up
 	whole, err := before.whole()
@@ -118,20 +120,30 @@ func (n *Networks) repairBridge(s *state) error {
 		return err
 	}
 	up, err := n.raiseNetwork(s)
-	if errors.Is(err, errGone) {
+	if errors.Is(err, errGone) || n.stillLost(s, err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	if up == before { // the bridge is there: with its addresses?
-		_, err := up.host.links.Ensure(s.bridge())
+		_, err := s.ensure(up.host)
 		return err
 	}
 	if before != nil {
-		n.Log.Warn("the bridge or name server of a network was gone and is made again", "network", s.rec.Name, "bridge", s.iface)
+		n.Log.Warn("the bridge, parent or name server of a network was gone and is there again", "network", s.rec.Name, "device", s.Iface)
 	}
 	return nil
+}
+
+// stillLost says whether a network's parent is gone, a device that is not ours to make,
+// and that was said before.
+func (n *Networks) stillLost(s *state, err error) bool {
+	s.raise.Lock()
+	defer s.raise.Unlock()
+	before := s.lost
+	s.lost = s.Lan != nil && errdefs.IsNotFound(err)
+	return before && s.lost
 }
 
 // whole says whether the name server's devices are there.
@@ -147,15 +159,15 @@ func (up *raised) whole() (bool, error) {
 	return true, nil
 }
 
-// endpoints are those of a network.
-func (n *Networks) endpoints(s *state) (all []*Endpoint) {
+// endpoints are those of a network, by container.
+func (n *Networks) endpoints(s *state) map[string]*Endpoint {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	for _, sb := range n.sandboxes {
+	all := map[string]*Endpoint{}
+	for id, sb := range n.sandboxes {
 		if ep := sb.endpoint(s.rec.ID); ep != nil {
-			all = append(all, ep)
+			all[id] = ep
 		}
 	}
-	slices.SortFunc(all, func(a, b *Endpoint) int { return int(a.HostIndex) - int(b.HostIndex) })
 	return all
 }

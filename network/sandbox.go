@@ -33,10 +33,12 @@ type Endpoint struct {
 	// Inside is the interface's name in the container, Host that of its other end.
 	Inside, Host string
 	HostIndex    uint32
-	MAC          net.HardwareAddr
-	MTU          uint32
-	Isolated     bool `json:",omitempty"`
-	Hairpin      bool `json:",omitempty"`
+	// Lan is for an interface that is on no bridge: it has no end on the host.
+	Lan      *bridge.Lan `json:",omitempty"`
+	MAC      net.HardwareAddr
+	MTU      uint32
+	Isolated bool `json:",omitempty"`
+	Hairpin  bool `json:",omitempty"`
 	// Limit is what may pass the interface.
 	Limit netdevice.Limit `json:",omitzero"`
 	// Addresses have the length of the subnet; Gateways are the network's.
@@ -53,7 +55,7 @@ type Endpoint struct {
 	// Settings are what was asked for.
 	Settings *network.EndpointSettings `json:",omitempty"`
 
-	bridgeIndex uint32
+	under uint32 // the number of the host's device that it is made on
 }
 
 // clone is a copy with endpoints of its own.
@@ -81,8 +83,11 @@ func (sb *Sandbox) Pairs() []netdevice.Pair {
 	var pairs []netdevice.Pair
 	for _, ep := range sb.Endpoints {
 		p := netdevice.Pair{
-			Host: ep.Host, HostIndex: ep.HostIndex, Bridge: ep.bridgeIndex, BridgeName: ep.Bridge, Isolated: ep.Isolated, Hairpin: ep.Hairpin,
+			Host: ep.Host, HostIndex: ep.HostIndex, Bridge: ep.under, BridgeName: ep.Bridge, Isolated: ep.Isolated, Hairpin: ep.Hairpin,
 			Inside: ep.Inside, MAC: ep.MAC, MTU: ep.MTU, Addresses: ep.Addresses, Limit: ep.Limit,
+		}
+		if ep.Lan != nil {
+			p = ep.pairLan()
 		}
 		if ep.Default {
 			p.Gateways = ep.Gateways
@@ -139,9 +144,9 @@ func (sb *Sandbox) Addresses() (all []netip.Addr) {
 }
 
 // HostGateway is the address by which the container reaches the host, not valid
-// without a default route.
+// without a default route or if that is by a LAN, where the host does not answer.
 func (sb *Sandbox) HostGateway() netip.Addr {
-	if ep := sb.gateway(); ep != nil && len(ep.Gateways) > 0 {
+	if ep := sb.gateway(); ep != nil && ep.Lan == nil && len(ep.Gateways) > 0 {
 		return ep.Gateways[0]
 	}
 	return netip.Addr{}
@@ -172,6 +177,9 @@ func (ep *Endpoint) Report() *network.EndpointSettings {
 		out.GlobalIPv6Address, out.GlobalIPv6PrefixLen = a.Addr(), a.Bits()
 	}
 	for _, gw := range ep.Gateways {
+		if gw.IsUnspecified() {
+			continue
+		}
 		if gw.Is4() {
 			out.Gateway = gw
 		} else {
@@ -205,7 +213,9 @@ func (n *Networks) Counters(container string) (map[string]bridge.Counters, error
 	}
 	var ends []string
 	for _, ep := range sb.Endpoints {
-		ends = append(ends, ep.Host)
+		if ep.Lan == nil {
+			ends = append(ends, ep.Host)
+		}
 	}
 	counted, err := h.links.Counters(ends)
 	if err != nil {
@@ -217,5 +227,8 @@ func (n *Networks) Counters(container string) (map[string]bridge.Counters, error
 			all[ep.Inside] = c
 		}
 	}
-	return all, nil
+	if len(ends) < len(sb.Endpoints) {
+		err = n.namespaces.Count(h.links, container, all, sb.lans())
+	}
+	return all, err
 }

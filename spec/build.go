@@ -63,6 +63,9 @@ type Host struct {
 	Masked        []string // further paths to mask, those that only some machines have
 	AppArmor      bool
 	SELinux       bool
+	// Rootless: berthd is an ordinary user's. There are no cgroups for its containers,
+	// and all have the ids of its own user namespace.
+	Rootless bool
 	// Devices tells the device nodes at a path: the node itself or all below a
 	// directory. Nil: none can be found.
 	Devices func(path string) ([]specs.LinuxDevice, error)

@@ -69,6 +69,9 @@ func (b *Builder) Spec(rec *container.Record, user spec.User, p Places) (*specs.
 	if in.Namespaces == nil {
 		in.Namespaces = share.Placeholders(rec.HostConfig)
 	}
+	if host.Rootless {
+		in.CgroupsPath = ""
+	}
 	if spec.OwnIDs(rec.HostConfig) {
 		slot := max(rec.Slot, 0)
 		in.IDs = spec.IDRange{Host: container.HostID(slot), Size: container.RangeSize}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"berth/container"
 	"berth/container/hostfiles"
@@ -190,8 +191,20 @@ func (v *Verbs) Renamed(id, name string) error {
 // Leave gives back what a container had that has ended. It may be repeated.
 func (v *Verbs) Leave(id string) error { return v.c.Networks.Leave(id) }
 
-// Restore takes what an adopted container has.
-func (v *Verbs) Restore(id string) error {
+// Entered tells the networks which process is in a container's network namespace.
+func (v *Verbs) Entered(id string, pid int) error { return v.c.Networks.Entered(id, pid) }
+
+// Unpublished is a warning if ports are to be published where nothing is.
+func (v *Verbs) Unpublished(h *mcontainer.HostConfig, names map[string]*mnetwork.EndpointSettings) []string {
+	lans := v.c.Networks.Unpublished(wants(h.NetworkMode, names))
+	if len(lans) == 0 || len(h.PortBindings) == 0 && !h.PublishAllPorts {
+		return nil
+	}
+	return []string{"published ports are discarded with --network " + strings.Join(lans, ", ") + ": there the container itself is reached"}
+}
+
+// Restore takes what an adopted container has, whose first process is pid.
+func (v *Verbs) Restore(id string, pid int) error {
 	f, err := os.Open(filepath.Join(v.c.RunDir(id), sandboxName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -211,7 +224,7 @@ func (v *Verbs) Restore(id string) error {
 	if sb.Container != id {
 		return fmt.Errorf("read %s: it is of container %q", f.Name(), sb.Container)
 	}
-	return v.c.Networks.Restore(&sb)
+	return v.c.Networks.Restore(&sb, pid)
 }
 
 // Reconcile makes the host agree with the containers that were restored.

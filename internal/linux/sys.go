@@ -176,6 +176,9 @@ const (
 	RtmSetlink          = unix.RTM_SETLINK
 	NlaFNested          = unix.NLA_F_NESTED
 	IfaFNodad           = unix.IFA_F_NODAD
+	IflaMacvlanMode     = unix.IFLA_MACVLAN_MODE
+	IflaIpvlanMode      = unix.IFLA_IPVLAN_MODE
+	IflaIpvlanFlags     = unix.IFLA_IPVLAN_FLAGS
 	// VethInfoPeer is linux/veth.h's VETH_INFO_PEER.
 	VethInfoPeer = 1
 	// PerLinux32 is personality(2)'s PER_LINUX32.

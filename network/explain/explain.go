@@ -33,6 +33,7 @@ type Facts struct {
 // Network is a network that the container is in.
 type Network struct {
 	Name, Bridge, Interface string
+	Lan                     string `json:",omitempty"` // macvlan on eth0: there is no bridge, and no rule of the host
 	Addresses               []netip.Prefix
 	Gateways                []netip.Addr
 	Resolvers               []netip.Addr // name servers

@@ -102,18 +102,23 @@ func TestAnswers(t *testing.T) {
 		answer Answer
 		why    string
 	}{
-		"host's forward chain":          {func(*Facts) {}, "other hosts, by each IPv4", Perhaps, ""},
-		"it is of the other family":     {func(f *Facts) { f.Foreign[0].Family = "ip6" }, "other hosts, by each IPv4", Yes, ""},
-		"it is not on the host's way":   {func(*Facts) {}, "this host, by each IPv4", Yes, ""},
-		"within a bridge":               {func(*Facts) {}, "containers of network front", Yes, "the bridge"},
-		"within a filtered bridge":      {func(f *Facts) { f.Filtered = true }, "containers of network front", Perhaps, ""},
-		"bridge's own chain":            {func(f *Facts) { f.Foreign[0].Family = "bridge" }, "containers of network front", Perhaps, ""},
-		"apart":                         {func(f *Facts) { f.Networks[0].Isolated = true }, "containers of network front", No, "enable_icc"},
-		"apart, published, filtered":    {func(f *Facts) { f.Networks[0].Isolated, f.Filtered = true, true }, "published ports of containers of network front", No, "br_netfilter"},
-		"bridge lacks":                  {func(f *Facts) { f.Foreign, f.Networks[0].Elements[0].Live = nil, false }, "containers of other networks, and other hosts that", Yes, "no bridge"},
-		"masquerade lacks":              {func(*Facts) {}, "other hosts, by IPv4, with its own address 172.18.0.2", Perhaps, "masquerade4"},
-		"no address of the family":      {func(f *Facts) { f.Networks[0].Addresses = f.Networks[0].Addresses[:1] }, "other hosts, by IPv6", No, "no IPv6 address"},
-		"no default route":              {func(f *Facts) { f.Networks, f.Ports = f.Networks[1:], nil }, "other hosts", No, "default route"},
+		"host's forward chain":        {func(*Facts) {}, "other hosts, by each IPv4", Perhaps, ""},
+		"it is of the other family":   {func(f *Facts) { f.Foreign[0].Family = "ip6" }, "other hosts, by each IPv4", Yes, ""},
+		"it is not on the host's way": {func(*Facts) {}, "this host, by each IPv4", Yes, ""},
+		"within a bridge":             {func(*Facts) {}, "containers of network front", Yes, "the bridge"},
+		"within a filtered bridge":    {func(f *Facts) { f.Filtered = true }, "containers of network front", Perhaps, ""},
+		"bridge's own chain":          {func(f *Facts) { f.Foreign[0].Family = "bridge" }, "containers of network front", Perhaps, ""},
+		"apart":                       {func(f *Facts) { f.Networks[0].Isolated = true }, "containers of network front", No, "enable_icc"},
+		"apart, published, filtered":  {func(f *Facts) { f.Networks[0].Isolated, f.Filtered = true, true }, "published ports of containers of network front", No, "br_netfilter"},
+		"bridge lacks":                {func(f *Facts) { f.Foreign, f.Networks[0].Elements[0].Live = nil, false }, "containers of other networks, and other hosts that", Yes, "no bridge"},
+		"masquerade lacks":            {func(*Facts) {}, "other hosts, by IPv4, with its own address 172.18.0.2", Perhaps, "masquerade4"},
+		"no address of the family":    {func(f *Facts) { f.Networks[0].Addresses = f.Networks[0].Addresses[:1] }, "other hosts, by IPv6", No, "no IPv6 address"},
+		"no default route":            {func(f *Facts) { f.Networks, f.Ports = f.Networks[1:], nil }, "other hosts", No, "default route"},
+		"a LAN":                       {func(f *Facts) { f.Networks[0].Lan, f.Ports = "macvlan on eth0", nil }, "other hosts, with its own address", Perhaps, "parent"},
+		"a LAN only": {func(f *Facts) {
+			f.Networks, f.Ports = f.Networks[:1], nil
+			f.Networks[0].Lan = "macvlan on eth0"
+		}, "this host", No, "macvlan on eth0"},
 		"no network":                    {func(f *Facts) { f.Networks, f.Ports = nil, nil }, "this host", No, "no network"},
 		"a port of another's":           {func(f *Facts) { f.Ports[0].Element.Live, f.Ports[0].Element.Instead = false, "10.0.0.1 . 1" }, "everybody, by each IPv4", No, "10.0.0.1"},
 		"a port without address":        {func(f *Facts) { f.Ports[2].To = netip.AddrPort{} }, "everybody, by each IPv6", No, "no IPv6 address"},

@@ -76,6 +76,13 @@ func (f *Facts) direct(n Network) Target {
 		addresses = append(addresses, a.Addr().String())
 	}
 	t := Target{What: "every port at " + strings.Join(addresses, " and ") + " (network " + n.Name + ")"}
+	if n.Lan != "" {
+		t.Paths = []Path{
+			{Answer: Perhaps, What: "containers and hosts of the LAN of network " + n.Name, Why: whyLan},
+			{Answer: No, What: "this host", Why: "Linux carries nothing between a parent's own addresses and its " + n.Lan},
+		}
+		return t
+	}
 	neighbours := f.neighbours(n)
 	neighbours.What = "containers of network " + n.Name
 	t.Paths = append(t.Paths, neighbours)

@@ -8,6 +8,10 @@ import (
 // neighbours says whether containers of the same network reach each other.
 func (f *Facts) neighbours(n Network) Path {
 	p := Path{Answer: Yes, What: "every port of containers of network " + n.Name + n.others()}
+	if n.Lan != "" {
+		p.Answer, p.Why = Perhaps, whyLan
+		return p
+	}
 	if n.Isolated {
 		p.Answer, p.Why = No, "the network has com.docker.network.bridge.enable_icc=false: their ports of the bridge are isolated, and this rule keeps out the way by the host"
 		p.Rule = ruleOther
@@ -26,6 +30,9 @@ func (f *Facts) neighbours(n Network) Path {
 	}
 	return f.judgedBoth(p, f.bridgedHooks(), n)
 }
+
+// whyLan is the reason for what is not known of a macvlan or ipvlan network.
+const whyLan = "packets go by the parent and meet no rule of this host: the network's mode and the LAN decide"
 
 // whyApart is the reason why published ports do not lead back into an isolated network.
 const whyApart = "br_netfilter bridges what leads back into the bridge that it came from, and the network's ports of the bridge are isolated"
@@ -65,6 +72,9 @@ func (f *Facts) otherNetworks() []Path {
 		}
 		return []Path{why}
 	}
+	if route.Lan != "" {
+		return []Path{{Answer: Perhaps, What: "containers of other networks", Why: whyLan}}
+	}
 	published := Path{Answer: Yes, What: "published ports of other containers, by the host's addresses", Rule: ruleDnatted}
 	if f.apart(*route) {
 		published.What = "published ports of containers of other networks, by the host's addresses"
@@ -85,19 +95,27 @@ func (f *Facts) host() Path {
 		return Path{Answer: No, What: "this host", Why: "the container is in no network"}
 	}
 	var gateways []string
-	for _, n := range f.Networks {
-		for _, g := range n.Gateways {
+	var n *Network // by which it is reached
+	for i, in := range f.Networks {
+		if in.Lan != "" {
+			continue
+		}
+		if n == nil || in.Default {
+			n = &f.Networks[i]
+		}
+		for _, g := range in.Gateways {
 			gateways = append(gateways, g.String())
 		}
 	}
+	if n == nil {
+		return Path{Answer: No, What: "this host", Why: "Linux carries nothing between a parent's own addresses and its " + f.Networks[0].Lan}
+	}
 	at := strings.Join(gateways, ", ")
 	p := Path{Answer: Yes, What: "this host's own ports, at " + at, Why: "what is for the host itself meets no rule of berth's"}
-	n := f.Networks[0]
-	if route := f.route(); route != nil {
+	if n.Default {
 		p.What += " and its other addresses"
-		n = *route
 	}
-	return f.judgedBoth(p, hostHooks(), n)
+	return f.judgedBoth(p, hostHooks(), *n)
 }
 
 // world says how the container reaches other hosts.
@@ -105,6 +123,9 @@ func (f *Facts) world() []Path {
 	n := f.route()
 	if n == nil {
 		return []Path{{Answer: No, What: "other hosts", Why: "the container has no default route"}}
+	}
+	if n.Lan != "" {
+		return []Path{{Answer: Perhaps, What: "other hosts, with its own address, by the gateway of network " + n.Name, Why: whyLan}}
 	}
 	var all []Path
 	for _, v := range []struct {

@@ -88,11 +88,17 @@ func (n *Network) text() string {
 	for _, a := range n.Addresses {
 		parts = append(parts, a.String())
 	}
-	parts = append(parts, "gateway "+join(n.Gateways), "bridge "+n.Bridge)
+	if len(n.Gateways) > 0 {
+		parts = append(parts, "gateway "+join(n.Gateways))
+	}
+	if n.Lan == "" {
+		parts = append(parts, "bridge "+n.Bridge)
+	}
 	for _, w := range []struct {
 		given bool
 		word  string
 	}{
+		{n.Lan != "", n.Lan},
 		{n.Default, "default route"},
 		{n.Internal, "internal"},
 		{n.Isolated, "members apart (enable_icc=false)"},

@@ -15,9 +15,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +43,16 @@ type Port struct {
 	Protocol network.IPProtocol
 	Inside   uint16
 	Host     netip.AddrPort
+	// Arrives is where packets to it come in, if that is not Host.
+	Arrives netip.AddrPort `json:",omitzero"`
+}
+
+// At is where packets to the port come in.
+func (p Port) At() netip.AddrPort {
+	if p.Arrives.IsValid() {
+		return p.Arrives
+	}
+	return p.Host
 }
 
 func (p Port) String() string { return fmt.Sprintf("%s/%s", p.Host, p.Protocol) }
@@ -121,8 +131,29 @@ func hostPorts(s string) (first, last uint16, err error) {
 	return uint16(x), uint16(y), nil
 }
 
+// Held is a port of the host that somebody holds until he closes it.
+type Held struct {
+	io.Closer // nil for a protocol that the kernel has no sockets for
+	Port      uint16
+	// Arrives is where packets to it come in, if that is not the port itself.
+	Arrives netip.AddrPort
+}
+
+// Bind holds a port; port 0 lets the kernel choose one. An error that is a
+// Taker's may tell who has it.
+type Bind func(proto network.IPProtocol, at netip.AddrPort) (Held, error)
+
+// Taker is an error of Bind that knows more than its errno.
+type Taker interface {
+	error
+	// ByWhom is " by NAME (process N)", or empty.
+	ByWhom() string
+}
+
 // Table holds ports. It is safe for concurrent use.
 type Table struct {
+	bind Bind
+
 	mu    sync.Mutex
 	holds map[key]*hold    // guarded by mu
 	busy  map[busyKey]bool // guarded by mu; held at some address, or it was
@@ -139,12 +170,18 @@ type key struct {
 }
 
 type hold struct {
-	socket *os.File // nil for a protocol that the kernel has no sockets for
+	socket io.Closer // nil for a protocol that the kernel has no sockets for
 	owner  string
 }
 
-// NewTable returns an empty table.
-func NewTable() *Table { return &Table{holds: map[key]*hold{}, busy: map[busyKey]bool{}} }
+// NewTable returns an empty table. bind is nil for the ports of this process's
+// network namespace.
+func NewTable(b Bind) *Table {
+	if b == nil {
+		b = bind
+	}
+	return &Table{bind: b, holds: map[key]*hold{}, busy: map[busyKey]bool{}}
+}
 
 // tries bounds how often a free port is asked for until one is free in both families.
 const tries = 32
@@ -179,15 +216,16 @@ func (t *Table) Reserve(owner string, wants []Want, families []netip.Addr) (_ []
 	return got, nil
 }
 
-// Restore holds ports that a running container has already.
+// Restore holds ports that a running container has already, and writes where they
+// arrive.
 func (t *Table) Restore(owner string, ports []Port) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var errs []error
-	for _, p := range ports {
-		if _, err := t.hold(owner, p.Protocol, p.Host); err != nil {
-			errs = append(errs, err)
-		}
+	for i, p := range ports {
+		h, err := t.hold(owner, p.Protocol, p.Host)
+		errs = append(errs, err)
+		ports[i].Arrives = h.Arrives
 	}
 	return errors.Join(errs...)
 }
@@ -258,40 +296,47 @@ func (t *Table) takeAny(owner string, w Want, ips []netip.Addr) ([]Port, error) 
 // takeAt holds port n at all addresses; 0 lets the kernel choose.
 func (t *Table) takeAt(owner string, w Want, ips []netip.Addr, n uint16) (got []Port, err error) {
 	for _, ip := range ips {
-		at, err := t.hold(owner, w.Protocol, netip.AddrPortFrom(ip, n))
+		h, err := t.hold(owner, w.Protocol, netip.AddrPortFrom(ip, n))
 		if err != nil {
 			t.release(got)
 			return nil, fmt.Errorf("publish port %d/%s: %w", w.Inside, w.Protocol, err)
 		}
-		n = at.Port()
-		got = append(got, Port{Protocol: w.Protocol, Inside: w.Inside, Host: at})
+		n = h.Port
+		got = append(got, Port{Protocol: w.Protocol, Inside: w.Inside, Host: netip.AddrPortFrom(ip, n), Arrives: h.Arrives})
 	}
 	return got, nil
 }
 
 // hold binds a socket, and tells who has the port if that fails.
-func (t *Table) hold(owner string, proto network.IPProtocol, at netip.AddrPort) (netip.AddrPort, error) {
+func (t *Table) hold(owner string, proto network.IPProtocol, at netip.AddrPort) (Held, error) {
 	for k, h := range t.holds {
 		if !t.busy[busyKey{proto, at.Port()}] {
 			break // nobody has it at any address: the usual case, and there may be thousands of others
 		}
 		if k.proto == proto && at.Port() != 0 && k.host.Port() == at.Port() && overlap(k.host.Addr(), at.Addr()) {
-			return at, errdefs.ErrConflict.WithMessage(fmt.Sprintf("port %s/%s of the host is published by container %s: choose another", at, proto, h.owner))
+			return Held{}, errdefs.ErrConflict.WithMessage(fmt.Sprintf("port %s/%s of the host is published by container %s: choose another", at, proto, h.owner))
 		}
 	}
-	socket, port, err := bind(proto, at)
+	held, err := t.bind(proto, at)
+	var taker Taker
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return at, errdefs.ErrConflict.WithMessage(fmt.Sprintf("port %s/%s of the host is in use%s: choose another", at, proto, byWhom(proto, at.Port())))
+		by := ""
+		if errors.As(err, &taker) {
+			by = taker.ByWhom()
+		}
+		return held, errdefs.ErrConflict.WithMessage(fmt.Sprintf("port %s/%s of the host is in use%s: choose another", at, proto, by))
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return at, invalid("the host has no address %s", at.Addr())
+		return held, invalid("the host has no address %s", at.Addr())
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return held, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
+			"port %s/%s of the host is not for ordinary users: choose one from 1024 on, or let them have it, as root: \"sysctl net.ipv4.ip_unprivileged_port_start=%d\"", at, proto, at.Port()))
 	case err != nil:
-		return at, fmt.Errorf("reserve port %s/%s of the host: %w", at, proto, err)
+		return held, fmt.Errorf("reserve port %s/%s of the host: %w", at, proto, err)
 	}
-	at = netip.AddrPortFrom(at.Addr(), port)
-	t.holds[key{proto, at}] = &hold{socket, owner}
-	t.busy[busyKey{proto, port}] = true
-	return at, nil
+	t.holds[key{proto, netip.AddrPortFrom(at.Addr(), held.Port)}] = &hold{held.Closer, owner}
+	t.busy[busyKey{proto, held.Port}] = true
+	return held, nil
 }
 
 // overlap says whether packets to one address may be packets to the other.

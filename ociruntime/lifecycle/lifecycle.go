@@ -24,6 +24,7 @@ import (
 type Runtime struct {
 	lastCap        int
 	detachedLayers bool
+	bindDevices    bool // no device nodes can be made
 	filters        seccomp.Cache
 }
 
@@ -41,7 +42,7 @@ func New() (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runtime{lastCap: last, detachedLayers: detached}, nil
+	return &Runtime{lastCap: last, detachedLayers: detached, bindDevices: linux.InUserNamespace()}, nil
 }
 
 // Args say what to start.

@@ -14,6 +14,8 @@ import (
 	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
+
+	"github.com/containerd/errdefs"
 )
 
 // Start makes the container and starts its command. When it returns nil the
@@ -89,6 +91,7 @@ func (r *Runtime) input(a Args) (plan.Input, error) {
 	in := plan.Input{
 		Spec: a.Spec, Rootfs: a.Rootfs, Width: a.ConsoleWidth, Height: a.ConsoleHeight,
 		Pairs: a.Pairs, LastCap: r.lastCap, AttachedLayers: !r.detachedLayers, Keyring: "_ses." + a.ID,
+		BindDevices: r.bindDevices,
 	}
 	if a.Spec.Process == nil || a.Spec.Linux == nil {
 		return in, fmt.Errorf("the spec of container %s has no process or no linux section", a.ID)
@@ -233,10 +236,14 @@ func (c *Container) Delete(ctx context.Context) error {
 	return errors.Join(err, c.cgroup.Kill(ctx), c.cgroup.Delete(ctx))
 }
 
+func noCgroup(what string) error {
+	return errdefs.ErrFailedPrecondition.WithMessage(what + ": the container has no cgroup, as berthd is an ordinary user's: run berth as root for this")
+}
+
 // Pause freezes every process of the container.
 func (c *Container) Pause(ctx context.Context) error {
 	if c.cgroup == nil {
-		return fmt.Errorf("pause: the container has no cgroup")
+		return noCgroup("pause")
 	}
 	return c.cgroup.Pause(ctx)
 }
@@ -244,7 +251,7 @@ func (c *Container) Pause(ctx context.Context) error {
 // Resume undoes Pause.
 func (c *Container) Resume(ctx context.Context) error {
 	if c.cgroup == nil {
-		return fmt.Errorf("resume: the container has no cgroup")
+		return noCgroup("resume")
 	}
 	return c.cgroup.Resume(ctx)
 }

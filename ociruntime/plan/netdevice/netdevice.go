@@ -107,6 +107,9 @@ func send(c *call.Calls, buf program.Buffer, size int, more ...refusal) {
 		{syscall.EEXIST, "a device there has that name or address"},
 		{syscall.ENODEV, "the host has no such device any more"},
 		{syscall.EINVAL, "the device is one that stays where it is, or the name is none for a device"},
+		{syscall.EBUSY, "a device is a parent of macvlans or of ipvlans or a port of a bridge, never two of them"},
+		{syscall.EOPNOTSUPP, "the kernel is built without this kind of device"},
+		{syscall.EADDRINUSE, "another device of the same parent has this address"},
 	}...) {
 		is, other := c.Label(why.errno.Error()), c.Label("not "+why.errno.Error())
 		c.IfEqual(got, said(why.errno), is)
@@ -150,3 +153,5 @@ func encode(a Attribute) []byte {
 }
 
 func le32(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }
+
+func le16(v uint16) []byte { return binary.LittleEndian.AppendUint16(nil, v) }
