@@ -92,7 +92,7 @@ func (n *Networks) ready() (*host, error) {
 	if err := os.MkdirAll(n.Run, 0o700); err != nil {
 		return nil, err
 	}
-	if err := touch(n.marker("used")); err != nil {
+	if err := os.WriteFile(n.marker("used"), nil, 0o600); err != nil {
 		return nil, err
 	}
 	table, err := firewall.Open(n.tableName())
@@ -113,14 +113,6 @@ func (n *Networks) ready() (*host, error) {
 }
 
 func (n *Networks) marker(name string) string { return filepath.Join(n.Run, name) }
-
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|syscall.O_CLOEXEC, 0o600)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
 
 func exists(path string) bool {
 	_, err := os.Lstat(path)
@@ -162,6 +154,15 @@ func (n *Networks) uplinks(marker string) []string {
 		return nil // it was a router before
 	}
 	return strings.Fields(string(data))
+}
+
+// Firewall is the live table of rules, and everything that it is to hold.
+func (n *Networks) Firewall() (*firewall.Table, firewall.State, error) {
+	h, err := n.ready()
+	if err != nil {
+		return nil, firewall.State{}, err
+	}
+	return h.table, n.rules(), nil
 }
 
 // rules is everything that the firewall is to hold.

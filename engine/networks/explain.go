@@ -62,7 +62,11 @@ func (v *Verbs) explain(rec *container.Record) (*NetworkReport, error) {
 	case mode.IsNone() && len(rec.Networks) == 0:
 		return alone(rec, "It has no network (--network none): nobody reaches it, and it reaches nobody."), nil
 	}
-	return v.c.Networks.Explain(rec.ID)
+	f, err := v.facts(rec.ID)
+	if err != nil {
+		return nil, err
+	}
+	return explain.Explain(f), nil
 }
 
 // namespaceOf names a process's network namespace; empty if the process has ended.

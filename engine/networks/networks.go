@@ -3,7 +3,7 @@
 //
 // Level: L3, a subroom of engine.
 // Owns: the order of networks of a container; network.json in its run directory.
-// May import: network, container, container/hostfiles, events, engine/filter.
+// May import: network and its subrooms, container, container/hostfiles, events, engine/filter.
 // Must not know: how bridges, rules and names are made.
 package networks
 
