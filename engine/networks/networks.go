@@ -3,7 +3,7 @@
 //
 // Level: L3, a subroom of engine.
 // Owns: the order of networks of a container; network.json in its run directory; namespaces for CNI plugins.
-// May import: network, container, container/hostfiles, spec, events, engine/filter, internal/linux/netns.
+// May import: network and its subrooms, container, container/hostfiles, spec, events, engine/filter, internal/linux/netns.
 // Must not know: how bridges, rules and names are made.
 package networks
 
