@@ -12,6 +12,7 @@ import (
 	"berth/internal/cleanup"
 	"berth/spec"
 
+	"github.com/containerd/errdefs"
 	mcontainer "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"github.com/opencontainers/go-digest"
@@ -70,11 +71,11 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 		return container.Record{}, nil, err
 	}
 	if err := share.Resolve(r.Config, &host, r.Networks, e.records.Get); err != nil {
-		return container.Record{}, nil, err
+		return container.Record{}, nil, unknown(err)
 	}
 	names, err := e.Prepare(&host, r.Networks, config.ExposedPorts)
 	if err != nil {
-		return container.Record{}, nil, err
+		return container.Record{}, nil, unknown(err)
 	}
 	warnings = append(warnings, e.Unpublished(&host, names)...)
 	rec := container.Record{Config: &config, HostConfig: &host, Networks: names, Image: img.ID.String()}
@@ -88,6 +89,15 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	}
 	rec.ID = ""
 	return rec, warnings, nil
+}
+
+// unknown is for what is not found besides the image: at class NotFound docker's
+// client pulls that and asks again.
+func unknown(err error) error {
+	if errdefs.IsNotFound(err) {
+		return invalid("%v", err)
+	}
+	return err
 }
 
 // checkRequest refuses what no room below knows about and fills in defaults.

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -171,13 +170,9 @@ func (n *Networks) rules() firewall.State {
 	defer n.mu.RUnlock()
 	state := firewall.State{Uplinks4: n.uplinks(forwarding4), Uplinks6: n.uplinks(forwarding6)}
 	for _, s := range n.byName {
-		if s.Lan != nil {
-			continue
+		if s.Lan == nil {
+			state.Networks = append(state.Networks, s.rules())
 		}
-		// A network has its bridge from its creation on, perhaps before forwarding was turned on.
-		isOurs := func(name string) bool { return name == s.Iface }
-		state.Uplinks4, state.Uplinks6 = slices.DeleteFunc(state.Uplinks4, isOurs), slices.DeleteFunc(state.Uplinks6, isOurs)
-		state.Networks = append(state.Networks, s.rules())
 	}
 	for _, sb := range n.sandboxes {
 		state.Ports = append(state.Ports, sb.rules()...)
