@@ -107,7 +107,7 @@ func (e *Engine) adopt(c *container.Container) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Restore(c.ID()); err != nil { // its interfaces work all the same
+	if err := e.Restore(c); err != nil { // its interfaces work all the same
 		e.Log.Error("restore networks of container", "container", c.ID(), "error", err)
 	}
 	l := e.liveOf(c)

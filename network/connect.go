@@ -8,7 +8,6 @@ import (
 
 	"berth/internal/cleanup"
 	"berth/network/bridge"
-	"berth/network/firewall"
 
 	"github.com/containerd/errdefs"
 )
@@ -46,9 +45,11 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.ruling.RLock()
-	defer n.ruling.RUnlock()
-	before := sb.rules()
+	n.ruling.Lock()
+	defer n.ruling.Unlock()
+	if !n.current(r.Container, old) {
+		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has ended", r.Name))
+	}
 	gw := sb.gateway()
 	first := gw == nil && !ep.Internal
 	sb.Endpoints = append(sb.Endpoints, ep)
@@ -65,28 +66,32 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	case gw != nil && !ep.Internal && ep.priority() > gw.priority():
 		gw.Default, ep.Default = false, true
 		undo.Add(func() error { return h.links.SetGateways(pid, gw.Inside, gw.Gateways) })
-		if err = h.links.SetGateways(pid, ep.Inside, ep.Gateways); err == nil {
-			undo.Add(func() error { return h.move(sb.rules(), before) })
-			err = h.move(before, sb.rules())
+		if err = h.links.SetGateways(pid, ep.Inside, ep.Gateways); err == nil { // from here on nothing fails
+			n.follow(h, old, sb, r.Ports)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
 	}
-	if !n.replace(old, sb) {
-		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has ended", r.Name))
-	}
+	n.admit(sb)
 	undo.Release()
 	return sb.clone(), nil
 }
 
-// Disconnect takes a running container out of a network. It returns the new sandbox.
-func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) {
-	s, err := n.find(ref)
+// Disconnect takes a running container, whose first process is pid, out of the request's
+// network. It returns the new sandbox.
+func (n *Networks) Disconnect(r Request, pid int) (*Sandbox, error) {
+	s, err := n.find(r.Networks[0].Ref)
 	if err != nil {
 		return nil, err
 	}
-	old, sb := n.sandbox(container)
+	h, err := n.ready()
+	if err != nil {
+		return nil, err
+	}
+	n.ruling.Lock()
+	defer n.ruling.Unlock()
+	old, sb := n.sandbox(r.Container)
 	var ep *Endpoint
 	if sb != nil {
 		ep = sb.endpoint(s.rec.ID)
@@ -94,52 +99,24 @@ func (n *Networks) Disconnect(container, ref string, pid int) (*Sandbox, error) 
 	if ep == nil {
 		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container is not in network %s", s.rec.Name))
 	}
-	h, err := n.ready()
-	if err != nil {
-		return nil, err
-	}
-	n.ruling.RLock()
-	defer n.ruling.RUnlock()
-	before := sb.rules()
 	// By the host's end: what the container calls its own is the container's to change.
 	if err := h.links.RemoveLink(ep.Host); err != nil {
 		return nil, fmt.Errorf("leave network %s: %w", s.rec.Name, err)
 	}
 	// The interface is gone: what follows is finished whatever goes wrong.
 	sb.Endpoints = slices.DeleteFunc(sb.Endpoints, func(e *Endpoint) bool { return e == ep })
-	var errs []error
 	if ep.Default { // its ports lead there
-		errs = append(errs, n.turn(h, sb, before, pid))
+		sb.chooseDefault()
+		if gw := sb.gateway(); gw != nil {
+			err = h.links.SetGateways(pid, gw.Inside, gw.Gateways)
+		}
+		n.follow(h, old, sb, r.Ports)
 	}
-	if n.replace(old, sb) { // else all of it was given back already
-		errs = append(errs, n.release(ep))
-	}
-	if err := errors.Join(errs...); err != nil {
+	n.admit(sb)
+	if err = errors.Join(err, n.release(ep)); err != nil {
 		n.Log.Error("leave network", "network", s.rec.Name, "container", sb.Name, "error", err)
 	}
 	return sb.clone(), nil
-}
-
-// turn gives a sandbox that has left its network of the default route another
-// one, and its ports.
-func (n *Networks) turn(h *host, sb *Sandbox, before []firewall.Port, pid int) error {
-	sb.chooseDefault()
-	gw := sb.gateway()
-	if gw == nil {
-		err := h.move(before, nil)
-		n.ports.Release(sb.Ports)
-		sb.Ports = nil
-		return err
-	}
-	return errors.Join(h.links.SetGateways(pid, gw.Inside, gw.Gateways), h.move(before, sb.rules()))
-}
-
-// move leads published ports elsewhere.
-func (h *host) move(from, to []firewall.Port) error {
-	if len(from)+len(to) == 0 {
-		return nil
-	}
-	return errors.Join(h.table.RemovePorts(from), h.table.AddPorts(to), h.forgetFlows(from), h.forgetFlows(to))
 }
 
 // Rename gives a running container another name in its networks. It returns the

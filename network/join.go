@@ -13,11 +13,9 @@ import (
 	"strings"
 
 	"berth/internal/cleanup"
-	"berth/network/firewall"
 	"berth/network/ipam"
 	"berth/network/portmap"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 )
 
@@ -225,64 +223,6 @@ func (n *Networks) release(ep *Endpoint) error {
 	return nil
 }
 
-// publish holds the host's ports and leads them to the container.
-func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stack) error {
-	if len(wants) == 0 {
-		return nil
-	}
-	gw := sb.gateway()
-	if gw == nil {
-		return errdefs.ErrFailedPrecondition.WithMessage("ports cannot be published: all networks of the container are internal")
-	}
-	s, err := n.find(gw.Network)
-	if err != nil {
-		return err
-	}
-	var families []netip.Addr
-	for _, a := range gw.Addresses {
-		if a.Addr().Is4() {
-			families = append(families, netip.IPv4Unspecified())
-		} else {
-			families = append(families, netip.IPv6Unspecified())
-		}
-	}
-	wants = slices.Clone(wants)
-	for i := range wants {
-		if !wants[i].HostIP.IsValid() {
-			wants[i].HostIP = s.bind
-		}
-	}
-	if sb.Ports, err = n.ports.Reserve(sb.Name, wants, families); err != nil {
-		return err
-	}
-	undo.Add(func() error { n.ports.Release(sb.Ports); return nil })
-	h, err := n.ready()
-	if err != nil {
-		return err
-	}
-	rules := sb.rules()
-	if err := h.table.AddPorts(rules); err != nil {
-		return err
-	}
-	undo.Add(func() error { return h.table.RemovePorts(rules) })
-	return h.forgetFlows(rules)
-}
-
-// rules are the published ports as the firewall has them.
-func (sb *Sandbox) rules() []firewall.Port {
-	gw := sb.gateway()
-	if gw == nil {
-		return nil
-	}
-	var rules []firewall.Port
-	for _, p := range sb.Ports {
-		if to := gw.address(p.Host.Addr().Is6()); to.IsValid() {
-			rules = append(rules, firewall.Port{Protocol: string(p.Protocol), Host: p.Host, To: netip.AddrPortFrom(to.Addr(), p.Inside)})
-		}
-	}
-	return rules
-}
-
 // admit shows a sandbox to the others. It is not changed from then on.
 func (n *Networks) admit(sb *Sandbox) {
 	n.mu.Lock()
@@ -290,16 +230,12 @@ func (n *Networks) admit(sb *Sandbox) {
 	n.admitLocked(sb)
 }
 
-// replace shows a sandbox in place of the one that it was made from; false if
-// the container has ended meanwhile, and everything of it was given back.
-func (n *Networks) replace(old, sb *Sandbox) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.sandboxes[sb.Container] != old {
-		return false
-	}
-	n.admitLocked(sb)
-	return true
+// current says whether a sandbox is still what a running container has. It stays so while
+// ruling is held for writing.
+func (n *Networks) current(container string, sb *Sandbox) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.sandboxes[container] == sb
 }
 
 func (n *Networks) admitLocked(sb *Sandbox) {
@@ -335,20 +271,6 @@ func (n *Networks) Leave(container string) error {
 		err = errors.Join(err, n.release(ep))
 	}
 	return err
-}
-
-// unpublish ends the publishing of all ports of a container.
-func (n *Networks) unpublish(sb *Sandbox) error {
-	defer n.ports.Release(sb.Ports)
-	rules := sb.rules()
-	if len(rules) == 0 {
-		return nil
-	}
-	h, err := n.ready()
-	if err != nil {
-		return err
-	}
-	return errors.Join(h.table.RemovePorts(rules), h.forgetFlows(rules))
 }
 
 // Sandbox returns a copy of a running container's sandbox, or nil.

@@ -46,6 +46,7 @@ import (
 
 	"berth/network/ipam"
 	"berth/network/portmap"
+	"berth/network/relay"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -69,13 +70,15 @@ type Config struct {
 type Networks struct {
 	Config
 	ports *portmap.Table
+	relay *relay.Table
 
 	// change orders creating and removing networks, which look at all others. It is
 	// taken before mu.
 	change sync.Mutex
 
-	// ruling is held for reading while records and rules change together, and for
-	// writing while all rules are made to agree with the records. It is taken before mu.
+	// ruling is held for reading while records and rules change together, and for writing
+	// while all rules are made to agree with the records, and while a running container's
+	// place changes, so that it does not end meanwhile. It is taken before mu.
 	ruling sync.RWMutex
 
 	mu        sync.RWMutex
@@ -121,6 +124,7 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 		byName: map[string]*state{}, sandboxes: map[string]*Sandbox{}, byAddr: map[netip.Addr]string{},
 	}
 	n.watch, n.stop = context.WithCancel(context.WithoutCancel(ctx))
+	n.relay = relay.New(n.watch, c.Log)
 	entries, err := os.ReadDir(c.Root)
 	if err != nil {
 		return nil, fmt.Errorf("open networks: %w", err)
@@ -143,14 +147,15 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 func (n *Networks) Close() error {
 	n.stop()
 	n.watching.Wait()
+	err := n.relay.Close()
 	n.hostMu.Lock()
 	defer n.hostMu.Unlock()
 	h := n.host
 	n.host, n.closed = nil, true
-	if h == nil {
-		return nil
+	if h != nil {
+		err = errors.Join(err, h.close())
 	}
-	return h.close()
+	return err
 }
 
 // predefined are the networks that are no bridge.

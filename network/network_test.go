@@ -211,7 +211,7 @@ func TestJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := open(t, dir)
-	if err := next.Restore(&kept); err != nil {
+	if _, err := next.Restore(&kept, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := next.Reconcile(); err != nil {

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"berth/network/portmap"
 )
 
-// Restore takes what a container has that runs already. Call [Networks.Reconcile]
-// after the last.
-func (n *Networks) Restore(sb *Sandbox) error {
+// Restore takes what a container has that runs already. If its ports are not those of the
+// request, as its daemon was killed while they were changed, they become so. It returns what the
+// container has then. Call [Networks.Reconcile] after the last.
+func (n *Networks) Restore(sb *Sandbox, ports []portmap.Want) (*Sandbox, error) {
 	var errs []error
 	for _, ep := range sb.Endpoints {
 		n.mu.RLock()
@@ -31,8 +34,17 @@ func (n *Networks) Restore(sb *Sandbox) error {
 	// The firewall leads the port to the container anyway: whoever took it meanwhile
 	// gets nothing there.
 	errs = append(errs, n.ports.Restore(sb.Name, sb.Ports))
+	if gw := sb.gateway(); gw != nil {
+		before := sb.Ports
+		wants, err := n.bound(gw, ports)
+		if err == nil {
+			sb.Ports, err = n.ports.Follow(sb.Name, before, wants, gw.families())
+		}
+		errs = append(errs, err, n.forgetLeft(sb, before))
+	}
 	n.admit(sb)
-	return errors.Join(errs...)
+	n.startRelays(nil, sb)
+	return sb.clone(), errors.Join(errs...)
 }
 
 // Reconcile makes the host agree with the running containers after a restart of

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"berth/engine"
+	"berth/engine/networks"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
@@ -94,6 +95,7 @@ type Networks interface {
 	NetworkConnect(ctx context.Context, ref string, r network.ConnectRequest) error
 	NetworkDisconnect(ctx context.Context, ref string, r network.DisconnectRequest) error
 	NetworkPrune(ctx context.Context, f engine.Filters) (network.PruneReport, error)
+	ContainerPorts(ctx context.Context, ref string, u networks.PortUpdate) error
 }
 
 // System tells about the daemon.

@@ -187,8 +187,11 @@ func (v *Verbs) Renamed(id, name string) error {
 // Leave gives back what a container had that has ended. It may be repeated.
 func (v *Verbs) Leave(id string) error { return v.c.Networks.Leave(id) }
 
-// Restore takes what an adopted container has.
-func (v *Verbs) Restore(id string) error {
+// Restore takes what an adopted container has. The ports that it is to have are in its
+// record: a daemon that was killed while they were changed had answered nobody yet, or had
+// stored the record.
+func (v *Verbs) Restore(c *container.Container) error {
+	id := c.ID()
 	f, err := os.Open(filepath.Join(v.c.RunDir(id), sandboxName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -208,7 +211,17 @@ func (v *Verbs) Restore(id string) error {
 	if sb.Container != id {
 		return fmt.Errorf("read %s: it is of container %q", f.Name(), sb.Container)
 	}
-	return v.c.Networks.Restore(&sb)
+	rec := c.Record()
+	r, err := request(&rec)
+	if err != nil {
+		return err
+	}
+	ports := slices.Clone(sb.Ports)
+	now, err := v.c.Networks.Restore(&sb, r.Ports)
+	if !slices.Equal(ports, now.Ports) {
+		err = errors.Join(err, v.store(now))
+	}
+	return err
 }
 
 // Reconcile makes the host agree with the containers that were restored.
