@@ -15,6 +15,7 @@ import (
 	"berth/ociruntime/intelrdt"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
+	"berth/ociruntime/sdnotify"
 	"berth/ociruntime/state"
 	"berth/ociruntime/userns"
 
@@ -36,6 +37,7 @@ type making struct {
 	dir     *state.Dir
 	files   inherited
 	pid     int
+	notify  *sdnotify.Socket // nil unless this process passes on what the container says
 	undo    cleanup.Stack
 }
 
@@ -58,7 +60,7 @@ func (r *Runtime) make(ctx context.Context, a CreateArgs, wait bool) (_ *making,
 		return nil, err // here, because a cgroup of its name has less to say
 	}
 	for _, step := range []func(context.Context) error{
-		m.read, m.plan(wait), m.intend, m.limit, m.share, m.open, m.launch, m.finish,
+		m.read, m.plan(wait), m.intend, m.listen(wait), m.limit, m.share, m.open, m.launch, m.finish,
 	} {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("create %s: %w", a.ID, context.Cause(ctx))
@@ -104,6 +106,9 @@ func (m *making) plan(wait bool) func(context.Context) error {
 		in.Handover.Hooks, in.Handover.NoPivot = beforeRoot(s.Hooks), m.args.NoPivot
 		if in.NotDir, err = facts.Sources(s); err != nil {
 			return err
+		}
+		if m.runtime.NotifySocket != "" {
+			sdnotify.Prepare(s, m.runtime.store.Path(m.args.ID))
 		}
 		if in.NetDevices, err = facts.NetDevices(s); err != nil {
 			return err
@@ -155,6 +160,23 @@ func (m *making) intend(ctx context.Context) (err error) {
 		return err
 	})
 	return nil
+}
+
+// listen makes the place where the container's process says that it is ready, and
+// unless that is Start's work listens there.
+func (m *making) listen(wait bool) func(context.Context) error {
+	return func(context.Context) (err error) {
+		if m.runtime.NotifySocket == "" {
+			return nil
+		}
+		if err := sdnotify.MakeDir(m.dir.Path()); err != nil || wait {
+			return err
+		}
+		if m.notify, err = sdnotify.Listen(m.dir.Path(), m.runtime.NotifySocket); err == nil {
+			m.undo.Add(m.notify.Close)
+		}
+		return err
+	}
 }
 
 // limit makes the cgroup.

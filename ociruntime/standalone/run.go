@@ -33,9 +33,11 @@ func (r *Runtime) Run(ctx context.Context, a CreateArgs) (code int, err error) {
 		return 0, errors.Join(err, r.Delete(context.WithoutCancel(ctx), a.ID, true))
 	}
 	if a.Detach {
-		return 0, nil
+		return 0, r.awaitReady(m.notify, m.pid)
 	}
+	stop := r.passReady(m.notify)
 	code, err = attend(ctx, caught, m.pid, &m.files)
+	stop()
 	if a.Keep {
 		return code, err
 	}

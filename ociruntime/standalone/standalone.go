@@ -24,6 +24,9 @@ type Options struct {
 	Root string
 	// SystemdCgroup: linux.cgroupsPath is "slice:prefix:name" and systemd makes the cgroup.
 	SystemdCgroup bool
+	// NotifySocket is the caller's $NOTIFY_SOCKET, if it is a service that tells
+	// systemd when it is ready: the container's process tells it.
+	NotifySocket string
 	// Warn takes what the user should know and what ends nothing. It may be nil.
 	Warn func(text string)
 }

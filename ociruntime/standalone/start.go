@@ -9,37 +9,55 @@ import (
 	"berth/internal/fault"
 	"berth/ociruntime/bundle"
 	"berth/ociruntime/program"
+	"berth/ociruntime/sdnotify"
 	"berth/ociruntime/state"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Start runs the command of a created container.
-func (r *Runtime) Start(ctx context.Context, id string) (err error) {
-	d, err := r.store.Lock(id)
+// Start runs the command of a created container. If the caller is a service that
+// tells when it is ready, it returns when the container is, or has ended.
+func (r *Runtime) Start(ctx context.Context, id string) error {
+	pid, notify, err := r.start(ctx, id)
 	if err != nil {
 		return err
+	}
+	return r.awaitReady(notify, pid)
+}
+
+func (r *Runtime) start(ctx context.Context, id string) (pid int, notify *sdnotify.Socket, err error) {
+	d, err := r.store.Lock(id)
+	if err != nil {
+		return 0, nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	in, err := d.Init()
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	if in.Status != specs.StateCreated {
-		return fault.Errorf(errdefs.ErrFailedPrecondition, "start container %s: it is %s, not created", id, in.Status)
+		return 0, nil, fault.Errorf(errdefs.ErrFailedPrecondition, "start container %s: it is %s, not created", id, in.Status)
 	}
 	rec, err := d.Record()
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	spec := &specs.Spec{}
 	if rec.Whole {
 		if spec, err = load(d, rec, notRead); err != nil {
-			return err
+			return 0, nil, err
 		}
 	}
-	return run(ctx, d, rec, spec, in.Pid)
+	if r.NotifySocket != "" {
+		if notify, err = sdnotify.Listen(d.Path(), r.NotifySocket); err != nil {
+			return 0, nil, err
+		}
+	}
+	if err = run(ctx, d, rec, spec, in.Pid); err != nil && notify != nil {
+		err = errors.Join(err, notify.Close())
+	}
+	return in.Pid, notify, err
 }
 
 // run lets a waiting init go on. A hook that fails ends the container.

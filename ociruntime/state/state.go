@@ -66,6 +66,9 @@ func (d *Dir) Path() string { return d.path }
 // File is the open directory.
 func (d *Dir) File() *os.File { return d.file }
 
+// Path is where the state of a container is, or would be.
+func (s Store) Path(id string) string { return filepath.Join(s.Root, id) }
+
 // Close lets go of it, and of the lock.
 func (d *Dir) Close() error { return d.file.Close() }
 

@@ -153,7 +153,13 @@ func (e *engine) cgroups(t *testing.T) (bad []string) {
 				bad = append(bad, dirs[i])
 			}
 			// Podman makes plain directories where a hierarchy was mounted once.
-			if err := os.Remove(dirs[i]); err != nil && os.RemoveAll(dirs[i]) != nil {
+			err := berthtest.Poll(func() error { // what ended a moment ago may still be in it
+				if err := os.Remove(dirs[i]); err != nil && os.RemoveAll(dirs[i]) != nil {
+					return err
+				}
+				return nil
+			})
+			if err != nil {
 				t.Error(err)
 			}
 		}

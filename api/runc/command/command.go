@@ -43,6 +43,7 @@ func (c *CLI) Runtime() (Runtime, error) {
 	return c.Open(standalone.Options{
 		Root:          c.Global.Root,
 		SystemdCgroup: c.Global.SystemdCgroup,
+		NotifySocket:  c.Env("NOTIFY_SOCKET"),
 		Warn:          c.Log.Warn,
 	})
 }
