@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -46,6 +47,8 @@ type host struct {
 	table *firewall.Table
 	ns    *bridge.Namespace // of the name server
 	names *dns.Server
+
+	forwarded int // how often forwarding was turned on again; guarded by Networks.ruling, for writing
 }
 
 // raised is a network that the host has.
@@ -132,7 +135,7 @@ func (n *Networks) allowForwarding(h *host, table *firewall.Table) error {
 	if err != nil {
 		return err
 	}
-	names, err := h.links.Names()
+	names, err := n.foreign(h)
 	if err != nil {
 		return err
 	}
@@ -150,6 +153,40 @@ func (n *Networks) allowForwarding(h *host, table *firewall.Table) error {
 	}
 	_, err = h.links.EnableForwarding(true)
 	return err
+}
+
+// foreign are the names of the host's devices without berth's own, which forwarding is for.
+func (n *Networks) foreign(h *host) ([]string, error) {
+	names, err := h.links.Names()
+	if err != nil {
+		return nil, err
+	}
+	ours := map[string]bool{}
+	for _, s := range n.states() {
+		ours[s.iface] = true
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return ours[name] }), nil
+}
+
+// maxForwarding bounds how often a berthd turns forwarding on again: whoever turns it off
+// each time means it.
+const maxForwarding = 5
+
+// repairForwarding turns forwarding on again after somebody has turned it off.
+func (n *Networks) repairForwarding(h *host) error {
+	n.ruling.Lock()
+	defer n.ruling.Unlock()
+	v4, v6, err := h.links.Forwarding()
+	if err != nil || v4 && (v6 || !h.links.IPv6()) || h.forwarded > maxForwarding {
+		return err
+	}
+	if h.forwarded++; h.forwarded > maxForwarding {
+		n.Log.Error("forwarding (net.ipv4.ip_forward, net.ipv6.conf.all.forwarding) is turned off again and again: it stays so; " +
+			"containers reach nobody outside until it is on, or berthd restarts")
+		return nil
+	}
+	n.Log.Warn("somebody has turned forwarding off: it is turned on again")
+	return n.allowForwarding(h, h.table)
 }
 
 // uplinks are the interfaces that the host had when berth made it forward.

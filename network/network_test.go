@@ -252,6 +252,36 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// Forwarding that somebody turns off is turned on again, but not for ever; a bridge of
+// berth's is not among the interfaces between which nothing is forwarded then.
+func TestForwarding(t *testing.T) {
+	newHost(t)
+	n := open(t, t.TempDir())
+	const control = "/proc/sys/net/ipv4/ip_forward"
+	if err := os.WriteFile(control, []byte("1"), 0); err != nil { // a router already
+		t.Fatal(err)
+	}
+	join(t, n, idA, "a", Want{"default", nil})
+	for i := range maxForwarding + 2 {
+		if err := os.WriteFile(control, []byte("0"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.repair(); err != nil {
+			t.Fatal(err)
+		}
+		want := "1\n"
+		if i >= maxForwarding {
+			want = "0\n"
+		}
+		if have, err := os.ReadFile(control); err != nil || string(have) != want {
+			t.Errorf("after repair %d: %q, %v; want %q", i, have, err, want)
+		}
+	}
+	if up := n.uplinks(forwarding4); slices.Contains(up, n.bridgeName()) {
+		t.Errorf("uplinks: %v", up)
+	}
+}
+
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"Version":1,"Network":{"Name":"a","Id":"` + idA + `","IPAM":{"Config":[{"Subnet":"10.0.0.0/24"}]},"Options":{"` + optMTU + `":"1400"}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

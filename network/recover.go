@@ -79,7 +79,7 @@ func (n *Networks) repair() error {
 	if err != nil {
 		return err
 	}
-	errs := []error{n.repairRules(h)}
+	errs := []error{n.repairRules(h), n.repairForwarding(h)}
 	for _, s := range n.states() {
 		if len(n.inUse(s)) == 0 {
 			continue
