@@ -157,6 +157,9 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	if err := s.address(ep); err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
 	}
+	if err := up.host.links.Reclaim(ep.Addresses); err != nil {
+		return nil, errors.Join(err, n.release(ep))
+	}
 	ep.Names = namesOf(r, w)
 	if w.Settings != nil {
 		ep.Aliases = w.Settings.Aliases
@@ -267,7 +270,12 @@ func (n *Networks) Leave(container string) error {
 		return nil
 	}
 	err := n.unpublish(sb)
+	h, e := n.open()
+	err = errors.Join(err, e)
 	for _, ep := range sb.Endpoints {
+		if e == nil {
+			h.links.Forsake(ep.Host, ep.Addresses)
+		}
 		err = errors.Join(err, n.release(ep))
 	}
 	return err

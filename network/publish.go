@@ -39,8 +39,8 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 		return err
 	}
 	undo.Add(func() error { return h.table.RemovePorts(rules) })
-	undo.Add(func() error { n.stopRelays(sb, nil); return nil })
-	n.startRelays(nil, sb)
+	undo.Add(func() error { n.relayInstead(sb, nil); return nil })
+	n.relayInstead(nil, sb)
 	return h.forgetFlows(rules)
 }
 
@@ -93,7 +93,7 @@ func (sb *Sandbox) rules() []firewall.Port {
 // unpublish ends the publishing of all ports of a container.
 func (n *Networks) unpublish(sb *Sandbox) error {
 	defer n.ports.Release(sb.Ports)
-	n.stopRelays(sb, nil)
+	n.relayInstead(sb, nil)
 	rules := sb.rules()
 	if len(rules) == 0 {
 		return nil
@@ -135,7 +135,7 @@ func (h *host) move(from, to []firewall.Port) error {
 // can: those of IPv6 go with a network that has it, and come back. A port that
 // cannot be published any more is told to the log. Call it with ruling held for writing.
 func (n *Networks) follow(h *host, old, sb *Sandbox, ports []portmap.Want) {
-	n.stopRelays(old, nil)
+	n.relayInstead(old, nil)
 	var err error
 	if gw := sb.gateway(); gw == nil {
 		n.ports.Release(old.Ports)
@@ -145,7 +145,7 @@ func (n *Networks) follow(h *host, old, sb *Sandbox, ports []portmap.Want) {
 	} else {
 		sb.Ports, err = n.ports.Follow(sb.Name, old.Ports, wants, gw.families())
 	}
-	n.startRelays(nil, sb)
+	n.relayInstead(nil, sb)
 	if err = errors.Join(err, h.move(old.rules(), sb.rules())); err != nil {
 		n.Log.Error("publish the ports of a container whose networks have changed", "container", sb.Name, "error", err)
 	}
@@ -213,8 +213,7 @@ func (n *Networks) Republish(container string, gone []portmap.Port, ports []port
 
 // lead makes rules and relays those of another sandbox.
 func (r *Republished) lead(from, to *Sandbox) error {
-	r.n.stopRelays(from, to)
-	r.n.startRelays(from, to)
+	r.n.relayInstead(from, to)
 	return r.host.move(from.rules(), to.rules())
 }
 
@@ -246,61 +245,24 @@ func (r *Republished) undo() error {
 }
 
 // relays are the ports of the host's [::1], and where they lead: to the container's IPv6
-// address, and if nobody listens there or it has none, to the other one.
-func (sb *Sandbox) relays() map[portmap.Port][]netip.AddrPort {
-	all := map[portmap.Port][]netip.AddrPort{}
-	gw := sb.gateway()
-	if gw == nil {
-		return all
+// address, and if nobody listens there or it has none, to the other one. A nil sandbox has none.
+func (sb *Sandbox) relays() relay.Ways {
+	if sb == nil || sb.gateway() == nil {
+		return nil
 	}
+	all := relay.Ways{}
 	for _, p := range sb.Ports {
-		if !p.Relayed() {
-			continue
-		}
 		for _, v6 := range []bool{true, false} {
-			if to := gw.address(v6); to.IsValid() {
-				all[p] = append(all[p], netip.AddrPortFrom(to.Addr(), p.Inside))
+			if to := sb.gateway().address(v6); to.IsValid() && p.Relayed() {
+				k := relay.Key{Protocol: string(p.Protocol), Host: p.Host}
+				all[k] = append(all[k], netip.AddrPortFrom(to.Addr(), p.Inside))
 			}
 		}
 	}
 	return all
 }
 
-func relayKey(p portmap.Port) relay.Key { return relay.Key{Protocol: string(p.Protocol), Host: p.Host} }
-
-// stopRelays ends those of a sandbox that another, or nil, has not.
-func (n *Networks) stopRelays(sb, but *Sandbox) {
-	if sb == nil {
-		return
-	}
-	kept := map[portmap.Port][]netip.AddrPort{}
-	if but != nil {
-		kept = but.relays()
-	}
-	for p, to := range sb.relays() {
-		if !slices.Equal(kept[p], to) {
-			n.relay.Stop(relayKey(p))
-		}
-	}
-}
-
-// startRelays begins those of a sandbox that another, or nil, has not. Without one a port
-// is reached by all other addresses.
-func (n *Networks) startRelays(have, sb *Sandbox) {
-	had := map[portmap.Port][]netip.AddrPort{}
-	if have != nil {
-		had = have.relays()
-	}
-	for p, to := range sb.relays() {
-		if slices.Equal(had[p], to) {
-			continue
-		}
-		socket, err := n.ports.Socket(p)
-		if err == nil && socket != nil {
-			err = n.relay.Start(relayKey(p), socket, to)
-		}
-		if err != nil {
-			n.Log.Warn("a published port is not reached by [::1]", "container", sb.Name, "port", p.String(), "error", err)
-		}
-	}
+// relayInstead relays what comes to the [::1] ports of a sandbox instead of another's; nil: none.
+func (n *Networks) relayInstead(of, sb *Sandbox) {
+	n.relay.Change(of.relays(), sb.relays(), n.ports.Socket)
 }

@@ -43,7 +43,7 @@ func (n *Networks) Restore(sb *Sandbox, ports []portmap.Want) (*Sandbox, error) 
 		errs = append(errs, err, n.forgetLeft(sb, before))
 	}
 	n.admit(sb)
-	n.startRelays(nil, sb)
+	n.relayInstead(nil, sb)
 	return sb.clone(), errors.Join(errs...)
 }
 
@@ -79,7 +79,7 @@ func (n *Networks) repair() error {
 	if err != nil {
 		return err
 	}
-	errs := []error{n.repairRules(h), n.repairForwarding(h)}
+	errs := []error{n.repairRules(h), n.repairForwarding(h), h.links.Sweep()}
 	for _, s := range n.states() {
 		if len(n.inUse(s)) == 0 {
 			continue

@@ -36,6 +36,7 @@ type Links struct {
 
 	mu        sync.Mutex
 	lastIndex uint32 // given out by NextIndex; zero: none yet
+	forsaken  map[netip.Prefix]string
 }
 
 // Open makes a Links for the network namespace of the calling thread. Whoever
@@ -57,7 +58,7 @@ func Open() (*Links, error) {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
 	_, err = os.Stat(sysctlRoot + "ipv6")
-	return &Links{ns: ns, h: h, ipv6: err == nil}, nil
+	return &Links{ns: ns, h: h, ipv6: err == nil, forsaken: map[netip.Prefix]string{}}, nil
 }
 
 // Close ends the use of Links. The devices stay.

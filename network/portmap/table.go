@@ -112,17 +112,18 @@ func (p Port) Relayed() bool {
 	return p.Protocol != network.SCTP && (p.Loopback || a == netip.IPv6Loopback() || a == netip.IPv6Unspecified())
 }
 
-// Socket returns the socket at which what comes to a port of [::1] arrives, nil if
+// Socket returns the socket at which what comes to the [::1] of a held port arrives, nil if
 // there is none. One of TCP listens from then on. It is the table's, and closed
 // when the port is released.
-func (t *Table) Socket(p Port) (*os.File, error) {
+func (t *Table) Socket(proto string, host netip.AddrPort) (*os.File, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	p := Port{Protocol: network.IPProtocol(proto), Host: host}
 	h := t.holds[p.key()]
-	if p.Loopback {
+	if host.Addr().Is4() {
 		h = t.loopbackOf(p)
 	}
-	if h == nil || !p.Relayed() {
+	if h == nil {
 		return nil, nil //nolint:nilnil // none, which is no error
 	}
 	if err := listen(h.socket, p.Protocol); err != nil {

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -28,6 +29,9 @@ type Key struct {
 	Protocol string // tcp or udp
 	Host     netip.AddrPort
 }
+
+// Ways are relayed ports and where they lead, tried in that order.
+type Ways map[Key][]netip.AddrPort
 
 // Bounds of what is relayed at once. A connection costs six files: two sockets, and
 // two pipes of splice(2).
@@ -109,6 +113,28 @@ func (t *Table) Start(k Key, socket *os.File, to []netip.AddrPort) error {
 	}
 	t.ports[k], t.bySock[p.fd] = p, p
 	return nil
+}
+
+// Change makes ports lead other ways; what is the same in both goes on. socket gives the one of a
+// port, or nil. A port that cannot be relayed is told to the log: it is reached by all other addresses.
+func (t *Table) Change(from, to Ways, socket func(protocol string, host netip.AddrPort) (*os.File, error)) {
+	for k, was := range from {
+		if !slices.Equal(was, to[k]) {
+			t.Stop(k)
+		}
+	}
+	for k, is := range to {
+		if slices.Equal(from[k], is) {
+			continue
+		}
+		s, err := socket(k.Protocol, k.Host)
+		if err == nil && s != nil {
+			err = t.Start(k, s, is)
+		}
+		if err != nil {
+			t.log.Warn("a published port is not reached by [::1]", "port", k.Host.String()+"/"+k.Protocol, "error", err)
+		}
+	}
 }
 
 func (t *Table) control(op int, fd int32) error {

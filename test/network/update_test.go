@@ -177,6 +177,30 @@ func (l *lab) Events(t *testing.T, kind, action string) (all []map[string]any) {
 	}
 }
 
+// TestGhost: a container whose client has vanished leaves a connection that the kernel keeps, and with
+// it its interface; who gets its address is reached all the same.
+func TestGhost(t *testing.T) {
+	l := start(t)
+	o := cable(t)
+	l.serve("web", "-p 8080:80")
+	var c net.Conn
+	o.do(t, func() (err error) {
+		c, err = net.Dial("tcp", at(hostAddr, "8080"))
+		return err
+	})
+	defer c.Close()
+	if _, err := c.Read(make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	o.do(t, func() error { return script("ip link set eth0 down") })
+	addr := l.addr("web", "bridge")
+	l.Must(t, "rm", "-f", "web")
+	l.serve("next", "--ip "+addr+" -p 8080:80")
+	want(t, "who has the address now", text(l.endpoint("next", "bridge").Gateway))(ask("tcp", "127.0.0.1:8080"))
+	l.Must(t, "rm", "-f", "next")
+	l.clean()
+}
+
 // TestUpdateKilled: a daemon that dies at any moment of an update leaves a container
 // whose ports are those of its record, and these ports only.
 func TestUpdateKilled(t *testing.T) {
