@@ -47,8 +47,10 @@ Runs containers. Try: berth run --rm -ti toolbox
 const overviewTail = `
 Flags before the command:
   -H, --host unix://PATH   Socket of the daemon (BERTH_HOST); none is started then
-      --root DIR           Data of a daemon that is started (BERTH_ROOT, /var/lib/berth)
-      --run DIR            Its run directory, with its socket (BERTH_RUN, /run/berth)
+      --root DIR           Data of a daemon that is started (BERTH_ROOT; /var/lib/berth,
+                           a user's: ~/.local/share/berth)
+      --run DIR            Its run directory, with its socket (BERTH_RUN;
+                           /run/berth, a user's: $XDG_RUNTIME_DIR/berth)
   -v, --version            Print the version
   -h, --help               Print this
 

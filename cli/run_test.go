@@ -80,8 +80,7 @@ func TestRunPullNeverAndFailingPull(t *testing.T) {
 // TestRunMissesSomethingElse: what was not found is not the image, so it is not pulled.
 func TestRunMissesSomethingElse(t *testing.T) {
 	f := newFake(t)
-	f.routes["POST /containers/create"] = answer(404, `{"message":"network back not found"}`)
-	f.routes["GET /images/localhost:5000/x:1/json"] = answer(200, `{"Id":"sha256:1"}`)
+	f.routes["POST /containers/create"] = answer(400, `{"message":"network back not found"}`)
 	f.run("", "run", "--network", "back", "localhost:5000/x:1").check(t, 125, "", "berth: network back not found\n")
 	if f.saw("POST /images/create") {
 		t.Error("the image is here and was pulled")
@@ -211,8 +210,8 @@ func TestUsageErrors(t *testing.T) {
 		{"port web 0", `"0" is no port`},
 		{"run -p 80:80-81 toolbox", "give ranges of the same length"},
 		{"run --network a --network none toolbox", `invalid --network "none"`},
-		{"network", "berth network needs one of connect, create, disconnect, inspect, list, ls, prune, remove, rm"},
-		{"network frob", "berth network needs one of connect"},
+		{"network", "berth network needs one of capture, connect, create, disconnect, inspect, list, ls, prune, remove, rm"},
+		{"network frob", "berth network needs one of capture, connect"},
 		{"network create", "berth network create needs at least 1 argument: usage: berth network create [OPTIONS] NETWORK"},
 		{"network create --nope x", "unknown flag: --nope: see 'berth network create --help'"},
 		{"network create a/b", `"a/b" is no name`},

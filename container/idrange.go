@@ -21,11 +21,38 @@ const (
 // HostID is the first host id of the slot's range.
 func HostID(slot int) uint32 { return uint32(firstRange + slot*RangeSize) }
 
+// SlotOf is the slot whose range begins with a host id, NoSlot if there is none.
+func SlotOf(id uint32) int {
+	slot := (int(id) - firstRange) / RangeSize
+	if int(id) < firstRange || slot >= slots || HostID(slot) != id {
+		return NoSlot
+	}
+	return slot
+}
+
+// Borrow keeps a slot from being given to a new container, also when its own is
+// removed, until Return: another container runs in it. Whoever has it must be there
+// after that still, else the slot may have been given away before.
+func (s *Store) Borrow(slot int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lent[slot]++
+}
+
+// Return undoes one Borrow.
+func (s *Store) Return(slot int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lent[slot]--; s.lent[slot] <= 0 {
+		delete(s.lent, slot)
+	}
+}
+
 // leaseLocked returns the lowest slot that no record has. Leases are not
 // stored: they are the records' slots.
 func (s *Store) leaseLocked() (int, error) {
 	for slot := range slots {
-		if !s.leased[slot] {
+		if !s.leased[slot] && s.lent[slot] == 0 {
 			s.leased[slot] = true
 			return slot, nil
 		}

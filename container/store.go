@@ -23,6 +23,7 @@ type Store struct {
 	byID   map[string]*Container // guarded by mu
 	byName map[string]string     // guarded by mu; name to id, with names being reserved
 	leased map[int]bool          // guarded by mu; id-range slots in use
+	lent   map[int]int           // guarded by mu; how many containers run in the slot of another
 }
 
 // Leftover is something under containers/ that is no container.
@@ -45,7 +46,7 @@ func Open(dir string) (*Store, []Leftover, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &Store{root: dir, byID: map[string]*Container{}, byName: map[string]string{}, leased: map[int]bool{}}
+	s := &Store{root: dir, byID: map[string]*Container{}, byName: map[string]string{}, leased: map[int]bool{}, lent: map[int]int{}}
 	var left []Leftover
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())

@@ -235,3 +235,34 @@ func TestIDRanges(t *testing.T) {
 		t.Errorf("lease %d: %v", slots, err)
 	}
 }
+
+// A slot that another container runs in is not given away when its own is removed.
+func TestBorrow(t *testing.T) {
+	for _, id := range []uint32{0, 524287, 524289, HostID(slots-1) + RangeSize} {
+		if got := SlotOf(id); got != NoSlot {
+			t.Errorf("SlotOf(%d) = %d", id, got)
+		}
+	}
+	s, _ := open(t, t.TempDir())
+	r, err := s.Reserve("first", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := SlotOf(HostID(r.Slot)); got != r.Slot {
+		t.Errorf("SlotOf gives %d for slot %d", got, r.Slot)
+	}
+	s.Borrow(r.Slot)
+	s.Borrow(r.Slot)
+	if err := r.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	s.Return(r.Slot)
+	other, err := s.Reserve("second", true)
+	if err != nil || other.Slot == r.Slot {
+		t.Fatalf("a slot that is lent was given away: %d, %v", other.Slot, err)
+	}
+	s.Return(r.Slot)
+	if third, err := s.Reserve("third", true); err != nil || third.Slot != r.Slot {
+		t.Errorf("a slot that came back was not given away: %d, %v", third.Slot, err)
+	}
+}

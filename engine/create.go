@@ -8,6 +8,7 @@ import (
 	"berth/container/hostfiles"
 	"berth/container/jsonlog"
 	"berth/engine/bundle"
+	"berth/engine/share"
 	"berth/internal/cleanup"
 	"berth/spec"
 
@@ -34,7 +35,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (_ mcontainer.Crea
 	if _, err := e.Snapshots.Prepare(ctx, reserved.ID, chainOf(&rec)); err != nil {
 		return mcontainer.CreateResponse{}, err
 	}
-	if err := hostfiles.Write(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig, hostfiles.Network{}); err != nil {
+	if err := hostfiles.Write(reserved.Dir, reserved.ID, rec.Config, rec.HostConfig, hostfiles.Network{HostServers: e.HostServers}); err != nil {
 		return mcontainer.CreateResponse{}, err
 	}
 	c, err := reserved.Commit(rec)
@@ -61,14 +62,21 @@ func (e *Engine) prepareRecord(ctx context.Context, r CreateRequest) (container.
 	}
 	config := spec.Merge(img.Config.Config, *r.Config)
 	host := *r.HostConfig
+	if e.Rootless && host.UsernsMode == "" { // there are no further ids
+		host.UsernsMode = "host"
+	}
 	warnings, err := checkRequest(&config, &host)
 	if err != nil {
+		return container.Record{}, nil, err
+	}
+	if err := share.Resolve(r.Config, &host, r.Networks, e.records.Get); err != nil {
 		return container.Record{}, nil, err
 	}
 	names, err := e.Prepare(&host, r.Networks, config.ExposedPorts)
 	if err != nil {
 		return container.Record{}, nil, err
 	}
+	warnings = append(warnings, e.Unpublished(&host, names)...)
 	rec := container.Record{Config: &config, HostConfig: &host, Networks: names, Image: img.ID.String()}
 	for _, chain := range img.Chain {
 		rec.Layers = append(rec.Layers, chain.String())
@@ -99,12 +107,6 @@ func checkRequest(c *mcontainer.Config, h *mcontainer.HostConfig) (warnings []st
 	if c.StopSignal != "" {
 		if _, err := parseSignal(c.StopSignal); err != nil {
 			return nil, err
-		}
-	}
-	// Each container has its own ids: sharing needs the other's user namespace too.
-	for what, mode := range map[string]string{"network": string(h.NetworkMode), "pid": string(h.PidMode), "ipc": string(h.IpcMode)} {
-		if strings.HasPrefix(mode, "container:") {
-			return nil, invalid("--%s %s: sharing another container's namespace is not supported yet: leave it out, or use host", what, mode)
 		}
 	}
 	if mode := h.NetworkMode; len(h.PortBindings) > 0 && (mode.IsHost() || mode.IsNone()) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,8 +49,10 @@ type Config struct {
 	// Host tells what the machine has; asked at every start.
 	Host func() (spec.Host, error)
 	// Embedded opens the archive of the image inside the binary.
-	Embedded func() (io.ReadCloser, error)
-	Log      *slog.Logger
+	Embedded    func() (io.ReadCloser, error)
+	Rootless    bool         // berthd is an ordinary user's, root of a user namespace
+	HostServers []netip.Addr // instead of the host's name servers with --network host; nil: none
+	Log         *slog.Logger
 }
 
 // Engine runs containers. It is safe for concurrent use.
@@ -79,6 +82,7 @@ type live struct {
 	mu     sync.Mutex
 	proc   *lifecycle.Container // guarded by mu; nil unless it runs
 	spec   *specs.Spec          // guarded by mu; of proc
+	lent   int                  // guarded by mu; the id range of another container that proc has, or NoSlot
 	delay  time.Duration        // guarded by mu; the pause before the last restart
 	cancel context.CancelFunc   // guarded by mu; ends the pause before a restart
 }
@@ -104,10 +108,13 @@ func hasEnded(err error) bool {
 		errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENODEV)
 }
 
-func (l *live) set(p *lifecycle.Container, s *specs.Spec) {
+// set notes what runs. lent is an id range that was borrowed for it, or NoSlot; the
+// one of the process before comes back.
+func (l *live) set(p *lifecycle.Container, s *specs.Spec, lent int) (before int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.proc, l.spec = p, s
+	before, l.proc, l.spec, l.lent = l.lent, p, s, lent
+	return before
 }
 
 // Open reads the data root and repairs what a killed daemon or a reboot has
@@ -193,7 +200,7 @@ func (e *Engine) liveOf(c *container.Container) *live {
 }
 
 func (e *Engine) newLive(c *container.Container, rec *container.Record) *live {
-	l := &live{}
+	l := &live{lent: container.NoSlot}
 	o := stdio.Options{StdinOnce: rec.Config.StdinOnce, SinkFailed: func(err error) {
 		e.Log.Error("log of container is incomplete", "container", c.ID(), "error", err)
 	}}

@@ -8,6 +8,7 @@ import (
 
 	"berth/container"
 	"berth/engine/bundle"
+	"berth/engine/share"
 	"berth/internal/linux"
 	"berth/ociruntime/lifecycle"
 	"berth/spec"
@@ -28,7 +29,7 @@ func (e *Engine) Explain(ctx context.Context, ref string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return e.explain(&rec, o, user, bundle.Places{Files: bundle.FilesOf(c)})
+	return e.explain(&rec, o, user, bundle.Places{Files: bundle.FilesOf(share.NetworkOf(c, e.records.Get))})
 }
 
 // ExplainRequest prints the plan of a container that a request would make.

@@ -73,8 +73,9 @@ func (e *Engine) Info(context.Context) (system.Info, error) {
 		Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: "berth",
 		LiveRestoreEnabled: true,
 		SecurityOptions:    []string{"name=seccomp,profile=builtin", "name=cgroupns", "name=userns"},
-		Plugins:            system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "null"}, Log: []string{"json-file", "none"}},
+		Plugins:            system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "ipvlan", "macvlan", "null"}, Log: []string{"json-file", "none"}},
 	}
+	report.Rootless(&info, e.Rootless)
 	if host.CgroupV2 {
 		info.CgroupVersion = "2"
 	}

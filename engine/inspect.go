@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"berth/container"
+	"berth/engine/bundle"
 	"berth/engine/report"
+	"berth/engine/share"
 	"berth/spec"
 
 	mcontainer "github.com/moby/moby/api/types/container"
@@ -21,16 +23,16 @@ func (e *Engine) Inspect(_ context.Context, ref string, size bool) (mcontainer.I
 		return mcontainer.InspectResponse{}, err
 	}
 	rec := c.Record()
-	command := spec.Command(*rec.Config)
+	command, files := spec.Command(*rec.Config), bundle.FilesOf(share.NetworkOf(c, e.records.Get))
 	out := mcontainer.InspectResponse{
 		ID:              c.ID(),
 		Created:         rec.Created.Format(time.RFC3339Nano),
 		Args:            []string{},
 		State:           report.State(&rec),
 		Image:           rec.Image,
-		ResolvConfPath:  c.Path("resolv.conf"),
-		HostnamePath:    c.Path("hostname"),
-		HostsPath:       c.Path("hosts"),
+		ResolvConfPath:  files.ResolvConf,
+		HostnamePath:    files.Hostname,
+		HostsPath:       files.Hosts,
 		Name:            "/" + rec.Name,
 		RestartCount:    rec.State.RestartCount,
 		Driver:          "overlayfs",

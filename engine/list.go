@@ -25,7 +25,7 @@ func (e *Engine) List(_ context.Context, o ListOptions) ([]mcontainer.Summary, e
 			return nil, invalid("filter: %v", err)
 		}
 	}
-	window, err := e.window(f)
+	window, err := report.Window(f, e.records.Get)
 	if err != nil {
 		return nil, err
 	}
@@ -45,23 +45,6 @@ func (e *Engine) List(_ context.Context, o ListOptions) ([]mcontainer.Summary, e
 		}
 	}
 	return list, nil
-}
-
-// window reads the filters before and since, which name containers.
-func (e *Engine) window(f Filters) (func(time.Time) bool, error) {
-	var after, before time.Time
-	for name, t := range map[string]*time.Time{"since": &after, "before": &before} {
-		for _, ref := range f[name] {
-			c, err := e.records.Get(ref)
-			if err != nil {
-				return nil, err
-			}
-			*t = c.Record().Created
-		}
-	}
-	return func(t time.Time) bool {
-		return (after.IsZero() || t.After(after)) && (before.IsZero() || t.Before(before))
-	}, nil
 }
 
 func (e *Engine) summary(c *container.Container, rec *container.Record, size bool) mcontainer.Summary {

@@ -69,7 +69,7 @@ func (e *Engine) ended(c *container.Container, l *live, p *lifecycle.Container, 
 		err = errors.Join(err, os.RemoveAll(e.runDir(c.ID())))
 	}
 	err = errors.Join(err, e.Leave(c.ID()))
-	l.set(nil, nil)
+	e.giveBack(l.set(nil, nil, container.NoSlot)) // now nobody joins it any more
 	if err != nil {
 		e.Log.Error("clean up after container", "container", c.ID(), "error", err)
 	}

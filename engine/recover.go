@@ -107,7 +107,7 @@ func (e *Engine) adopt(c *container.Container) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Restore(c); err != nil { // its interfaces work all the same
+	if err := e.Restore(c, p.Pid()); err != nil { // its interfaces work all the same
 		e.Log.Error("restore networks of container", "container", c.ID(), "error", err)
 	}
 	l := e.liveOf(c)
@@ -129,7 +129,7 @@ func (e *Engine) adopt(c *container.Container) error {
 	if err != nil {
 		e.Log.Error("adopt container", "container", c.ID(), "error", err)
 	}
-	l.set(p, s)
+	l.set(p, s, e.borrowed(c, s))
 	e.adoptExecs(c)
 	e.monitor(c, l, p)
 	e.Log.Info("adopted container", "container", c.ID(), "pid", p.Pid())

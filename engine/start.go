@@ -12,11 +12,11 @@ import (
 	"berth/container"
 	"berth/container/stdio"
 	"berth/engine/bundle"
+	"berth/engine/share"
 	"berth/internal/cleanup"
 	"berth/internal/linux"
 	"berth/network"
 	"berth/ociruntime/lifecycle"
-	"berth/ociruntime/plan/netdevice"
 	"berth/spec"
 
 	"github.com/containerd/errdefs"
@@ -44,7 +44,7 @@ func (e *Engine) Start(ctx context.Context, ref string) error {
 // start makes a container run. Call it under the verb lock. A failure is
 // recorded, and removes a container that was to be removed at its end.
 func (e *Engine) start(ctx context.Context, c *container.Container) error {
-	s := &starting{e: e, c: c, live: e.liveOf(c), rec: c.Record()}
+	s := &starting{e: e, c: c, live: e.liveOf(c), rec: c.Record(), lent: container.NoSlot}
 	err := s.run(ctx)
 	if err == nil {
 		e.publish(c, events.ActionStart)
@@ -71,11 +71,14 @@ type starting struct {
 	spec   *specs.Spec
 	proc   *lifecycle.Container
 	net    *network.Sandbox // nil: none of its own
+	shared *share.Joined    // nil: it shares nothing with another container
+	lent   int              // the other's id range, or NoSlot
 }
 
 // run is the start, one line a step; each step pushes its undo.
 func (s *starting) run(ctx context.Context) (err error) {
 	var undo cleanup.Stack
+	defer s.letGo()
 	defer func() {
 		undo.Run(&err)
 		if err != nil {
@@ -88,6 +91,7 @@ func (s *starting) run(ctx context.Context) (err error) {
 		s.prepareRootfs,  // snapshot: image and writable layer
 		s.lookInside,     // rootfs: user and working directory
 		s.prepareMounts,  // volume: directories to bind
+		s.joinContainer,  // share: another container's namespaces
 		s.joinNetworks,   // network: addresses, ports, names
 		s.build,          // spec
 		s.launch,         // ociruntime: the container runs from here on
@@ -100,6 +104,13 @@ func (s *starting) run(ctx context.Context) (err error) {
 	}
 	undo.Release()
 	return nil
+}
+
+// letGo closes files that the container has by now.
+func (s *starting) letGo() {
+	if s.shared != nil {
+		_ = s.shared.Close() // nothing was written
+	}
 }
 
 func (s *starting) enter(context.Context, *cleanup.Stack) error {
@@ -171,8 +182,11 @@ func (s *starting) joinNetworks(_ context.Context, undo *cleanup.Stack) (err err
 }
 
 func (s *starting) build(context.Context, *cleanup.Stack) (err error) {
-	p := bundle.Places{Files: bundle.FilesOf(s.c), Mounts: s.mounts}
-	if s.spec, err = s.e.bundles.Spec(&s.rec, s.user, p); err != nil {
+	p, rec := bundle.Places{Files: bundle.FilesOf(share.NetworkOf(s.c, s.e.records.Get)), Mounts: s.mounts}, &s.rec
+	if s.shared != nil {
+		p.Namespaces, rec = s.shared.Paths, &s.shared.Record
+	}
+	if s.spec, err = s.e.bundles.Spec(rec, s.user, p); err != nil {
 		return err
 	}
 	if s.net != nil {
@@ -192,20 +206,22 @@ func merged(base, over map[string]string) map[string]string {
 }
 
 func (s *starting) launch(ctx context.Context, undo *cleanup.Stack) (err error) {
-	var pairs []netdevice.Pair
-	if s.net != nil {
-		pairs = s.net.Pairs()
-	}
-	s.proc, err = s.e.Runtime.Start(ctx, lifecycle.Args{
-		ID: s.c.ID(), Spec: s.spec, Rootfs: &s.rootfs, RunDir: s.runDir, Pairs: pairs,
-		OpenStdin:    s.rec.Config.OpenStdin,
+	a := lifecycle.Args{
+		ID: s.c.ID(), Spec: s.spec, Rootfs: &s.rootfs, RunDir: s.runDir, OpenStdin: s.rec.Config.OpenStdin,
 		ConsoleWidth: uint16(s.rec.HostConfig.ConsoleSize[1]), ConsoleHeight: uint16(s.rec.HostConfig.ConsoleSize[0]),
-	})
+	}
+	if s.net != nil {
+		a.Pairs = s.net.Pairs()
+	}
+	if s.shared != nil {
+		a.Namespaces, a.Tmpfs = s.shared.Files, s.shared.Shm
+	}
+	s.proc, err = s.e.Runtime.Start(ctx, a)
 	if err != nil {
 		return s.e.bundles.ExplainStart(s.rootfs, s.spec, err)
 	}
 	undo.Add(func() error { return s.proc.Delete(ctx) })
-	return nil
+	return s.e.Entered(s.c.ID(), s.proc.Pid())
 }
 
 func (s *starting) connect(_ context.Context, undo *cleanup.Stack) error {
@@ -235,7 +251,7 @@ func (s *starting) recordAndWatch(context.Context, *cleanup.Stack) error {
 	if err != nil {
 		return err
 	}
-	s.live.set(s.proc, s.spec)
+	s.live.set(s.proc, s.spec, s.lent)
 	s.e.monitor(s.c, s.live, s.proc)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"berth/container/proctable"
 	"berth/engine/report"
+	"berth/engine/share"
 
 	mcontainer "github.com/moby/moby/api/types/container"
 )
@@ -30,7 +31,7 @@ func (e *Engine) Stats(_ context.Context, ref string) (mcontainer.StatsResponse,
 		return out, err
 	}
 	report.Stats(&out, &s, uint64(host.Memory))
-	out.Networks, err = e.Counters(c.ID())
+	out.Networks, err = e.Counters(share.NetworkOf(c, e.records.Get).ID())
 	return out, err
 }
 
@@ -46,11 +47,7 @@ func (e *Engine) Top(_ context.Context, ref string) (mcontainer.TopResponse, err
 	if err != nil {
 		return top, err
 	}
-	cg := p.Cgroup()
-	if cg == nil {
-		return top, nil
-	}
-	pids, err := cg.Pids()
+	pids, err := p.Pids()
 	if err != nil {
 		return top, err
 	}

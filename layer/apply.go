@@ -67,8 +67,9 @@ func Apply(ctx context.Context, dir *os.File, r io.Reader, opts Options) (Result
 	}
 	x := &extractor{
 		in: in, tr: tar.NewReader(in), opts: opts, dirs: dirs,
-		implicit: map[string]struct{}{".": {}},
-		buf:      make([]byte, copyBuffer),
+		implicit:        map[string]struct{}{".": {}},
+		buf:             make([]byte, copyBuffer),
+		inUserNamespace: linux.InUserNamespace(),
 	}
 	err = x.run()
 	if err == nil {
@@ -93,6 +94,8 @@ type extractor struct {
 	implicit      map[string]struct{}
 	implicitBytes int
 	links         int // symbolic links passed by the entry at hand
+
+	inUserNamespace bool
 }
 
 func (x *extractor) run() error {

@@ -18,7 +18,8 @@
 // from the layers below in overlayfs's words:
 //
 //	dir/.wh.name       a character device 0:0 at dir/name
-//	dir/.wh..wh..opq   xattr trusted.overlay.opaque=y on dir
+//	dir/.wh..wh..opq   xattr trusted.overlay.opaque=y on dir, user.overlay.opaque=y
+//	                   in a user namespace
 //	other .wh..wh.*    nothing (bookkeeping of AUFS)
 //
 // A whiteout speaks of the layers below only: beside an entry of the same
@@ -31,7 +32,7 @@
 // a user namespace of its own, and as itself with --userns=host. Extended
 // attributes are kept if they are user.*, security.capability or a POSIX ACL;
 // others, trusted.overlay.* and user.overlay.* among them, would let an image
-// speak to the host's kernel and are left out.
+// speak to the host's kernel and are left out. So are devices in a user namespace.
 //
 // # Names
 //

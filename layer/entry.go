@@ -63,6 +63,9 @@ func (x *extractor) entry(hdr *tar.Header) error {
 		if err != nil {
 			return err
 		}
+		if x.inUserNamespace && hdr.Typeflag != tar.TypeFifo {
+			return nil // only the host's root makes devices; a container has its own
+		}
 		return x.node(parent, base, hdr, func() error { return linux.MknodAt(parent.f, base, mode, dev) })
 	}
 	return refuse("type %q is unknown", hdr.Typeflag)
@@ -100,7 +103,7 @@ func (x *extractor) reenterDir(parent *dir, base string) (*dir, error) {
 	if err != nil || !st.IsWhiteout() {
 		return d, err
 	}
-	return d, markOpaque(d)
+	return d, x.markOpaque(d)
 }
 
 // directory gives d what its entry says.
@@ -177,7 +180,7 @@ func (x *extractor) node(parent *dir, base string, hdr *tar.Header, do func() er
 	if err := x.make(parent, base, do); err != nil {
 		return err
 	}
-	if err := linux.ChownAt(parent.f, base, uint32(hdr.Uid), uint32(hdr.Gid)); err != nil {
+	if err := chown(parent.f, base, hdr); err != nil {
 		return err
 	}
 	// chown(2) clears the set-id bits.
@@ -187,6 +190,15 @@ func (x *extractor) node(parent *dir, base string, hdr *tar.Header, do func() er
 		}
 	}
 	return linux.SetMtimeAt(parent.f, base, hdr.ModTime)
+}
+
+// chown sets the owner. In a user namespace there are only the ids that are mapped.
+func chown(dir *os.File, name string, hdr *tar.Header) error {
+	err := linux.ChownAt(dir, name, uint32(hdr.Uid), uint32(hdr.Gid))
+	if errors.Is(err, syscall.EINVAL) {
+		return refuse("owner %d:%d is beyond the ids of this user: give it larger ranges in /etc/subuid and /etc/subgid: %w", hdr.Uid, hdr.Gid, err)
+	}
+	return err
 }
 
 // device returns the mode and number of a special file.
@@ -209,7 +221,7 @@ func device(hdr *tar.Header) (mode uint32, dev uint64, err error) {
 // setMeta sets owner, mode and extended attributes of a file or directory, in
 // this order: chown(2) clears set-id bits and capabilities.
 func setMeta(f *os.File, hdr *tar.Header) error {
-	if err := linux.ChownAt(f, "", uint32(hdr.Uid), uint32(hdr.Gid)); err != nil {
+	if err := chown(f, "", hdr); err != nil {
 		return err
 	}
 	if err := linux.Chmod(f, uint32(hdr.Mode&0o7777)); err != nil {

@@ -56,7 +56,7 @@ func (x *extractor) step(parent *dir, base string, create bool) (*dir, error) {
 		if err != nil {
 			return nil, err
 		}
-		return d, markOpaque(d)
+		return d, x.markOpaque(d)
 	case !st.IsDir():
 		return nil, refuse("%.200q is not a directory", path)
 	}
@@ -160,8 +160,8 @@ func (x *extractor) remove(parent *dir, base string) error {
 }
 
 // markOpaque hides what the layers below have in d.
-func markOpaque(d *dir) error {
-	return linux.SetXattr(d.f, "trusted.overlay.opaque", []byte("y"))
+func (x *extractor) markOpaque(d *dir) error {
+	return linux.SetXattr(d.f, linux.OpaqueXattr(x.inUserNamespace), []byte("y"))
 }
 
 // lookup opens the directory of an existing path and returns the last

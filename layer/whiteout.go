@@ -41,7 +41,7 @@ func (x *extractor) whiteout(name string) (done bool, err error) {
 		return true, err
 	}
 	if base == whiteoutOpaque {
-		return true, markOpaque(parent)
+		return true, x.markOpaque(parent)
 	}
 	return true, x.delete(parent, target)
 }
@@ -63,5 +63,5 @@ func (x *extractor) delete(parent *dir, name string) error {
 	if err != nil {
 		return err
 	}
-	return markOpaque(d)
+	return x.markOpaque(d)
 }

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"berth/internal/cleanup"
-	"berth/network/bridge"
 
 	"github.com/containerd/errdefs"
 )
@@ -33,10 +31,10 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	if sb == nil {
 		sb = &Sandbox{Container: r.Container, Name: r.Name, Servers: r.Servers}
 	}
-	if sb.endpoint(s.rec.ID) != nil {
+	if sb.In(s.rec.ID) != nil {
 		return nil, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("container %s is in network %s already", r.Name, s.rec.Name))
 	}
-	ep, err := n.enter(r, r.Networks[0], sb.freeName())
+	ep, err := n.enter(r, r.Networks[0], sb.FreeName())
 	if err != nil {
 		return nil, err
 	}
@@ -50,20 +48,22 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	if !n.current(r.Container, old) {
 		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has ended", r.Name))
 	}
-	gw := sb.gateway()
+	gw := sb.Gateway()
 	first := gw == nil && !ep.Internal
 	sb.Endpoints = append(sb.Endpoints, ep)
 	if first {
 		ep.Default = true
 	}
-	if err := h.links.Plug(pid, ep.veth()); err != nil {
+	if err := h.links.Plug(pid, ep.Veth()); err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
 	}
-	undo.Add(func() error { return h.links.RemoveLink(ep.Host) })
+	undo.Add(func() error {
+		return errors.Join(n.unplug(h, r.Container, pid, ep), h.links.RemoveShaper(ep.Limit.Shaper))
+	})
 	switch {
 	case first: // there was no way for ports
 		err = n.publish(sb, r.Ports, &undo)
-	case gw != nil && !ep.Internal && ep.priority() > gw.priority():
+	case gw != nil && !ep.Internal && ep.Priority() > gw.Priority():
 		gw.Default, ep.Default = false, true
 		undo.Add(func() error { return h.links.SetGateways(pid, gw.Inside, gw.Gateways) })
 		if err = h.links.SetGateways(pid, ep.Inside, ep.Gateways); err == nil { // from here on nothing fails
@@ -75,7 +75,10 @@ func (n *Networks) Connect(r Request, pid int) (_ *Sandbox, err error) {
 	}
 	n.admit(sb)
 	undo.Release()
-	return sb.clone(), nil
+	if err := n.Entered(r.Container, pid); err != nil {
+		n.Log.Error("join network", "network", s.rec.Name, "container", r.Name, "error", err)
+	}
+	return sb.Clone(), nil
 }
 
 // Disconnect takes a running container, whose first process is pid, out of the request's
@@ -94,21 +97,21 @@ func (n *Networks) Disconnect(r Request, pid int) (*Sandbox, error) {
 	old, sb := n.sandbox(r.Container)
 	var ep *Endpoint
 	if sb != nil {
-		ep = sb.endpoint(s.rec.ID)
+		ep = sb.In(s.rec.ID)
 	}
 	if ep == nil {
 		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container is not in network %s", s.rec.Name))
 	}
-	// By the host's end: what the container calls its own is the container's to change.
-	if err := h.links.RemoveLink(ep.Host); err != nil {
+	if err := n.unplug(h, r.Container, pid, ep); err != nil {
 		return nil, fmt.Errorf("leave network %s: %w", s.rec.Name, err)
 	}
 	// The interface is gone: what follows is finished whatever goes wrong.
 	sb.Endpoints = slices.DeleteFunc(sb.Endpoints, func(e *Endpoint) bool { return e == ep })
+	err = h.links.RemoveShaper(ep.Limit.Shaper)
 	if ep.Default { // its ports lead there
-		sb.chooseDefault()
-		if gw := sb.gateway(); gw != nil {
-			err = h.links.SetGateways(pid, gw.Inside, gw.Gateways)
+		sb.ChooseDefault()
+		if gw := sb.Gateway(); gw != nil {
+			err = errors.Join(err, h.links.SetGateways(pid, gw.Inside, gw.Gateways))
 		}
 		n.follow(h, old, sb, r.Ports)
 	}
@@ -116,7 +119,7 @@ func (n *Networks) Disconnect(r Request, pid int) (*Sandbox, error) {
 	if err = errors.Join(err, n.release(ep)); err != nil {
 		n.Log.Error("leave network", "network", s.rec.Name, "container", sb.Name, "error", err)
 	}
-	return sb.clone(), nil
+	return sb.Clone(), nil
 }
 
 // Rename gives a running container another name in its networks. It returns the
@@ -136,7 +139,7 @@ func (n *Networks) rename(container, name string) *Sandbox {
 	if old == nil {
 		return nil
 	}
-	sb := old.clone()
+	sb := old.Clone()
 	sb.Name = name
 	for _, ep := range sb.Endpoints {
 		others := slices.DeleteFunc(slices.Clone(ep.Names), func(other string) bool {
@@ -145,26 +148,5 @@ func (n *Networks) rename(container, name string) *Sandbox {
 		ep.Names = append([]string{name}, others...)
 	}
 	n.admitLocked(sb)
-	return sb.clone()
-}
-
-// freeName is a name that no interface of the container has.
-func (sb *Sandbox) freeName() string {
-	for i := 0; ; i++ {
-		name := "eth" + strconv.Itoa(i)
-		if !slices.ContainsFunc(sb.Endpoints, func(ep *Endpoint) bool { return ep.Inside == name }) {
-			return name
-		}
-	}
-}
-
-func (ep *Endpoint) veth() bridge.Veth {
-	v := bridge.Veth{
-		Host: ep.Host, Inside: ep.Inside, HostIndex: ep.HostIndex, MAC: ep.MAC, MTU: int(ep.MTU),
-		Bridge: ep.Bridge, Isolated: ep.Isolated, Hairpin: ep.Hairpin, Addresses: ep.Addresses,
-	}
-	if ep.Default {
-		v.Gateways = ep.Gateways
-	}
-	return v
+	return sb.Clone()
 }

@@ -10,31 +10,18 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"berth/network/ipam"
+	"berth/network/lan"
+	"berth/network/request"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 )
 
-// The options of a bridge network, as docker's bridge driver names them.
 const (
-	optName     = "com.docker.network.bridge.name"
-	optICC      = "com.docker.network.bridge.enable_icc"
-	optMasq     = "com.docker.network.bridge.enable_ip_masquerade"
-	optBinding  = "com.docker.network.bridge.host_binding_ipv4"
-	optMTU      = "com.docker.network.driver.mtu"
-	optDefault  = "com.docker.network.bridge.default_bridge" // only shown
-	defaultMTU  = 1500
-	minMTU      = 1280 // RFC 8200: with less Linux has no IPv6 on a device
-	maxMTU      = 65535
-	maxLabels   = 1000
-	maxIfName   = 15
-	maxNameSize = 128
 	// defaultBridge is the bridge of the network that containers join if nothing is said.
 	defaultBridge = "berth0"
 	// defaultBits is the length of that network's subnet: as many addresses as a
@@ -47,30 +34,16 @@ func digest(s string) []byte {
 	return sum[:]
 }
 
-// CheckName says whether name may name a network: letters, digits, "_", "." and
-// "-", the first a letter or digit. Class InvalidArgument.
-func CheckName(name string) error {
-	ok := name != "" && len(name) <= maxNameSize
-	for i, c := range []byte(name) {
-		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		ok = ok && (alnum || i > 0 && strings.IndexByte("_.-", c) >= 0)
-	}
-	if ok {
-		return nil
-	}
-	return invalid("invalid network name %.80q: use at most %d of [a-zA-Z0-9_.-], the first a letter or digit", name, maxNameSize)
-}
-
 // Create makes a network. A bad request is of class InvalidArgument; a name that
 // is taken, or a subnet in use, of class Conflict.
 func (n *Networks) Create(r network.CreateRequest) (network.Network, error) {
-	if err := CheckName(r.Name); err != nil {
+	if err := request.CheckName(r.Name); err != nil {
 		return network.Network{}, err
 	}
 	if _, ok := predefined(r.Name); ok || r.Name == network.NetworkBridge || r.Name == network.NetworkDefault {
 		return network.Network{}, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("operation is not permitted on predefined %s network: choose another name", r.Name))
 	}
-	if err := supported(r); err != nil {
+	if err := request.Check(r); err != nil {
 		return network.Network{}, err
 	}
 	id := make([]byte, 32)
@@ -78,30 +51,6 @@ func (n *Networks) Create(r network.CreateRequest) (network.Network, error) {
 	n.change.Lock()
 	defer n.change.Unlock()
 	return n.create(r, hex.EncodeToString(id))
-}
-
-// supported refuses what a bridge network on one machine cannot be.
-func supported(r network.CreateRequest) error {
-	switch r.Driver {
-	case "", "bridge", "default":
-	case "host", "null", "none":
-		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("there is only one %q network: join it with --network %s", r.Driver, r.Driver))
-	default:
-		return invalid("network driver %q is unknown: use bridge", r.Driver)
-	}
-	switch {
-	case r.Scope != "" && r.Scope != "local":
-		return invalid("network scope %q is not supported: only local is", r.Scope)
-	case r.Ingress, r.ConfigOnly, r.ConfigFrom != nil && r.ConfigFrom.Network != "":
-		return invalid("ingress and config networks belong to a cluster, which berth is not")
-	case len(r.Labels) > maxLabels:
-		return invalid("the network has %d labels: at most %d are kept", len(r.Labels), maxLabels)
-	case r.IPAM != nil && r.IPAM.Driver != "" && r.IPAM.Driver != "default":
-		return invalid("IPAM driver %q is unknown: leave it out", r.IPAM.Driver)
-	case r.IPAM != nil && len(r.IPAM.Options) > 0:
-		return invalid("IPAM option %q is unknown", slices.Sorted(maps.Keys(r.IPAM.Options))[0])
-	}
-	return nil
 }
 
 // ensureDefault makes the record of the default network if there is none.
@@ -122,7 +71,7 @@ func (n *Networks) ensureDefault() error {
 	}
 	_, err := n.create(network.CreateRequest{
 		Name: network.NetworkBridge, Driver: "bridge",
-		Options: map[string]string{optName: n.bridgeName(), optDefault: "true"},
+		Options: map[string]string{request.OptName: n.bridgeName(), request.OptDefault: "true"},
 	}, n.defaultID())
 	return err
 }
@@ -138,7 +87,7 @@ func (n *Networks) bridgeName() string {
 	return defaultBridge + "-" + n.Suffix
 }
 
-// create completes a request, stores it, makes the bridge and shows it. Call it
+// create completes a request, stores it, makes the bridge or parent and shows it. Call it
 // with change held.
 func (n *Networks) create(r network.CreateRequest, id string) (network.Network, error) {
 	rec := network.Network{
@@ -148,7 +97,11 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 		Options: nonNil(r.Options), Labels: nonNil(r.Labels),
 		IPAM: network.IPAM{Driver: "default", Options: map[string]string{}, Config: []network.IPAMConfig{}},
 	}
-	if err := n.free(rec.Name, rec.Options[optName]); err != nil {
+	if lan.Is(r.Driver) {
+		rec.Driver = r.Driver
+		rec.Internal = rec.Internal || rec.Options[lan.OptParent] == "" // it leads nowhere
+	}
+	if err := n.free(rec.Name, rec.Options[request.OptName]); err != nil {
 		return rec, err
 	}
 	if r.IPAM != nil {
@@ -166,16 +119,18 @@ func (n *Networks) create(r network.CreateRequest, id string) (network.Network, 
 	if err != nil {
 		return rec, err
 	}
-	if err := n.save(rec); err != nil {
+	if err := n.records.Save(rec); err != nil {
 		return rec, err
 	}
 	// The subnet is taken for everybody when the bridge has it.
 	h, err := n.open()
-	if err == nil {
+	if err == nil && s.Lan != nil {
+		err = n.tryLan(h, s)
+	} else if err == nil {
 		_, err = h.links.Ensure(s.bridge())
 	}
 	if err != nil {
-		return rec, errors.Join(fmt.Errorf("make network %s: %w", rec.Name, err), n.unlink(rec.Name))
+		return rec, errors.Join(fmt.Errorf("make network %s: %w", rec.Name, err), n.records.Remove(rec.Name))
 	}
 	n.put(s)
 	return rec, nil
@@ -199,7 +154,7 @@ func (n *Networks) free(name, iface string) error {
 		if s.rec.Name == name {
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("network with name %s already exists: choose another", name))
 		}
-		if iface != "" && s.iface == iface {
+		if iface != "" && s.Lan == nil && s.Iface == iface {
 			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("bridge %s belongs to network %s: choose another name for it", iface, s.rec.Name))
 		}
 	}
@@ -236,8 +191,12 @@ func (n *Networks) complete(rec *network.Network, guess bool) error {
 	if err != nil {
 		return err
 	}
+	others := used
+	if lan.Is(rec.Driver) { // of such a subnet the host gets neither a route nor an address, and it may be at the same LAN
+		others = nil
+	}
 	for _, c := range rec.IPAM.Config {
-		if err := n.clash(c.Subnet, used); err != nil {
+		if err := n.clash(c.Subnet, others); err != nil {
 			return err
 		}
 	}
@@ -248,7 +207,7 @@ func (n *Networks) complete(rec *network.Network, guess bool) error {
 				pools[i].Bits = defaultBits
 			}
 		}
-		subnet, err := ipam.Choose(pools, append(n.subnets(), used...))
+		subnet, err := ipam.Choose(pools, slices.Concat(n.subnets(), n.Elsewhere, used))
 		if err != nil {
 			return err
 		}
@@ -316,63 +275,24 @@ func (n *Networks) clash(subnet netip.Prefix, host []netip.Prefix) error {
 
 // newState checks a record and makes its pools.
 func newState(rec network.Network) (*state, error) {
-	s := &state{rec: rec, mtu: defaultMTU, icc: true, masq: true, names: map[string][]*Endpoint{}, iface: "br-" + rec.ID[:12]}
+	o, err := request.ReadOptions(rec)
+	if err != nil {
+		return nil, err
+	}
+	s := &state{rec: rec, Options: o, names: map[string][]*Endpoint{}}
 	for i, c := range rec.IPAM.Config {
 		var taken []netip.Addr
 		for _, a := range c.AuxAddress {
 			taken = append(taken, a)
 		}
-		pool, err := ipam.New(ipam.Config{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Taken: taken})
+		pool, err := ipam.New(ipam.Config{Subnet: c.Subnet, Range: c.IPRange, Gateway: c.Gateway, Taken: taken, Shared: s.Lan != nil})
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", rec.Name, err)
 		}
 		rec.IPAM.Config[i].Gateway = pool.Gateway()
 		s.pools = append(s.pools, pool)
 	}
-	for key, value := range rec.Options {
-		if err := s.option(key, value); err != nil {
-			return nil, err
-		}
-	}
 	return s, nil
-}
-
-func (s *state) option(key, value string) (err error) {
-	switch key {
-	case optName:
-		if value == "" || len(value) > maxIfName || strings.ContainsAny(value, "/: \t\n") || strings.HasPrefix(value, ".") {
-			return invalid("%s=%.40q: a bridge's name has 1 to %d characters, no slash, colon or space", key, value, maxIfName)
-		}
-		s.iface = value
-	case optICC:
-		s.icc, err = strconv.ParseBool(value)
-	case optMasq:
-		s.masq, err = strconv.ParseBool(value)
-	case optBinding:
-		s.bind, err = netip.ParseAddr(value)
-		if err == nil && !s.bind.Is4() {
-			return invalid("%s=%s: it is an IPv4 address", key, value)
-		}
-		if s.bind.IsUnspecified() {
-			s.bind = netip.Addr{}
-		}
-	case optMTU:
-		var n uint64
-		n, err = strconv.ParseUint(value, 10, 32)
-		if err == nil && n != 0 {
-			if n < minMTU || n > maxMTU {
-				return invalid("%s=%s: an MTU is %d to %d", key, value, minMTU, maxMTU)
-			}
-			s.mtu = uint32(n)
-		}
-	case optDefault:
-	default:
-		return invalid("unknown network option %.80q: known are %s", key, strings.Join([]string{optName, optICC, optMasq, optBinding, optMTU}, ", "))
-	}
-	if err != nil {
-		return invalid("%s=%.80q cannot be read: %v", key, value, err)
-	}
-	return nil
 }
 
 func nonNil(m map[string]string) map[string]string {

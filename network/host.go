@@ -54,9 +54,11 @@ type host struct {
 // raised is a network that the host has.
 type raised struct {
 	host    *host
-	index   uint32         // the bridge's
+	index   uint32         // the bridge's or parent's
+	parent  bridge.Parent  // if there is no bridge
 	stops   []func() error // end the name server's listening
 	devices []string       // host ends of the name server's devices
+	inside  []uint32       // its devices that have none
 }
 
 // open gives access to the host's devices; nothing is changed.
@@ -163,7 +165,7 @@ func (n *Networks) foreign(h *host) ([]string, error) {
 	}
 	ours := map[string]bool{}
 	for _, s := range n.states() {
-		ours[s.iface] = true
+		ours[s.Iface] = true
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return ours[name] }), nil
 }
@@ -204,16 +206,18 @@ func (n *Networks) rules() firewall.State {
 	defer n.mu.RUnlock()
 	state := firewall.State{Uplinks4: n.uplinks(forwarding4), Uplinks6: n.uplinks(forwarding6)}
 	for _, s := range n.byName {
-		state.Networks = append(state.Networks, s.rules())
+		if s.Lan == nil {
+			state.Networks = append(state.Networks, s.rules())
+		}
 	}
 	for _, sb := range n.sandboxes {
-		state.Ports = append(state.Ports, sb.rules()...)
+		state.Ports = append(state.Ports, sb.Rules()...)
 	}
 	return state
 }
 
 func (s *state) rules() firewall.Network {
-	out := firewall.Network{Bridge: s.iface, Masquerade: s.masq, Internal: s.rec.Internal, Isolated: !s.icc}
+	out := firewall.Network{Bridge: s.Iface, Masquerade: s.Masq, Internal: s.rec.Internal, Isolated: !s.ICC}
 	for _, pool := range s.pools {
 		if r := pool.Resolver(); r.IsValid() {
 			out.Resolvers = append(out.Resolvers, r)
@@ -261,27 +265,33 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 	}
 	// Whether all of it is as it should be is looked at now and then (repair).
 	if s.up != nil {
-		if i, err := h.links.Index(s.iface); err != nil || i == s.up.index {
+		if i, err := h.links.Index(s.Iface); err != nil || i == s.up.index {
 			return s.up, err
 		}
 	}
-	index, err := h.links.Ensure(s.bridge())
+	parent, err := s.ensure(h)
 	if err != nil {
 		return nil, err
 	}
-	if s.up != nil { // somebody deleted the bridge, and the name server's place with it
+	if s.up != nil { // somebody deleted the bridge or parent, and the name server's place with it
 		if err := s.up.close(); err != nil {
 			return nil, err
 		}
 		s.up = nil
 	}
-	if err := h.table.AddNetwork(s.rules()); err != nil {
-		return nil, err
+	if s.Lan == nil {
+		if err := h.table.AddNetwork(s.rules()); err != nil {
+			return nil, err
+		}
 	}
-	up := &raised{host: h, index: uint32(index)}
+	up := &raised{host: h, index: parent.Index, parent: parent}
 	err = s.serveNames(n.watch, up)
-	for _, ep := range n.endpoints(s) { // of containers that were there before the bridge
-		err = errors.Join(err, h.links.Port(ep.Host, s.iface, ep.Isolated, ep.Hairpin))
+	for container, ep := range n.endpoints(s) { // of containers that were there before
+		if s.Lan == nil {
+			err = errors.Join(err, h.links.Port(ep.Host, s.Iface, ep.Isolated, ep.Hairpin))
+		} else if err := n.namespaces.Rejoin(h.links, container, ep.Veth()); err != nil { // which is no reason against the others
+			n.Log.Error("give a container its interface again", "network", s.rec.Name, "container", container, "error", err)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, up.close())
@@ -290,8 +300,17 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 	return up, nil
 }
 
+// ensure makes what interfaces of the network are made on, or what is missing of it.
+func (s *state) ensure(h *host) (bridge.Parent, error) {
+	if s.Lan != nil {
+		return s.ensureLan(h)
+	}
+	index, err := h.links.Ensure(s.bridge())
+	return bridge.Parent{Index: uint32(index)}, err
+}
+
 func (s *state) bridge() bridge.Bridge {
-	b := bridge.Bridge{Name: s.iface, Network: s.rec.ID, MTU: int(s.mtu), MAC: ipam.MAC(s.pools[0].Gateway())}
+	b := bridge.Bridge{Name: s.Iface, Network: s.rec.ID, MTU: int(s.MTU), MAC: ipam.MAC(s.pools[0].Gateway())}
 	for _, pool := range s.pools {
 		b.Addresses = append(b.Addresses, netip.PrefixFrom(pool.Gateway(), pool.Subnet().Bits()))
 	}
@@ -300,13 +319,13 @@ func (s *state) bridge() bridge.Bridge {
 
 // serveNames gives the name server a place in the network.
 func (s *state) serveNames(ctx context.Context, up *raised) (err error) {
-	v := bridge.Veth{Host: "vd" + s.rec.ID[:10], Inside: "n" + s.rec.ID[:10], MTU: int(s.mtu), Bridge: s.iface}
+	v := bridge.Veth{Host: "vd" + s.rec.ID[:10], Inside: "n" + s.rec.ID[:10], MTU: int(s.MTU), Bridge: s.Iface}
 	for _, pool := range s.pools {
 		if r := pool.Resolver(); r.IsValid() {
 			v.Addresses = append(v.Addresses, netip.PrefixFrom(r, pool.Subnet().Bits()))
 		}
 	}
-	if len(v.Addresses) == 0 {
+	if len(v.Addresses) == 0 || s.Lan != nil && !s.Lan.Talks() {
 		return nil
 	}
 	v.MAC = ipam.MAC(v.Addresses[0].Addr())
@@ -314,10 +333,17 @@ func (s *state) serveNames(ctx context.Context, up *raised) (err error) {
 	if v.HostIndex, err = h.links.NextIndex(); err != nil {
 		return err
 	}
+	if s.Lan != nil {
+		v.Lan, v.InsideIndex = s.Lan, v.HostIndex
+	}
 	if err := h.links.Attach(h.ns, v); err != nil {
 		return err
 	}
-	up.devices = append(up.devices, v.Host)
+	if s.Lan != nil {
+		up.inside = append(up.inside, v.InsideIndex)
+	} else {
+		up.devices = append(up.devices, v.Host)
+	}
 	for _, a := range v.Addresses {
 		udp, tcp, err := h.ns.Listen(ctx, netip.AddrPortFrom(a.Addr(), dnsPort))
 		if err != nil {
@@ -336,14 +362,21 @@ func (up *raised) close() error {
 	for _, d := range up.devices {
 		errs = append(errs, up.host.links.Detach(d))
 	}
-	up.stops, up.devices = nil, nil
+	for _, d := range up.inside {
+		errs = append(errs, up.host.links.DetachLan(up.host.ns, d))
+	}
+	up.stops, up.devices, up.inside = nil, nil, nil
 	return errors.Join(errs...)
 }
 
 // lower removes a network's parts from the host. Call it with raise held.
 func (n *Networks) lower(s *state) error {
-	if s.up == nil && !exists(n.marker("used")) {
-		return nil // never used since the host was booted
+	if s.up == nil && !exists(n.marker("used")) { // since the host was booted: there are no rules
+		h, err := n.open()
+		if err == nil {
+			err = n.drop(h, s)
+		}
+		return err
 	}
 	h, err := n.ready()
 	if err != nil {
@@ -355,8 +388,21 @@ func (n *Networks) lower(s *state) error {
 		}
 		s.up = nil
 	}
-	if err := h.links.Remove(s.iface); err != nil {
-		return fmt.Errorf("remove network %s: %w", s.rec.Name, err)
+	if err := n.drop(h, s); err != nil || s.Lan != nil {
+		return err
 	}
 	return h.table.RemoveNetwork(s.rules())
+}
+
+// drop undoes ensure.
+func (n *Networks) drop(h *host, s *state) (err error) {
+	if s.Lan != nil {
+		err = n.removeParent(h, s)
+	} else {
+		err = h.links.Remove(s.Iface)
+	}
+	if err != nil {
+		return fmt.Errorf("remove network %s: %w", s.rec.Name, err)
+	}
+	return nil
 }

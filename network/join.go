@@ -13,10 +13,20 @@ import (
 	"strings"
 
 	"berth/internal/cleanup"
+	"berth/network/bridge"
 	"berth/network/ipam"
 	"berth/network/portmap"
+	"berth/network/sandbox"
 
 	"github.com/moby/moby/api/types/network"
+)
+
+// What a running container has.
+type (
+	// Sandbox is its network namespace.
+	Sandbox = sandbox.Sandbox
+	// Endpoint is its place in one network.
+	Endpoint = sandbox.Endpoint
 )
 
 // Request asks for a container's places in networks.
@@ -53,6 +63,9 @@ func (n *Networks) Check(wants []Want) error {
 			return invalid("network %s is named twice", s.rec.Name)
 		}
 		seen[s.rec.ID] = true
+		if _, err := s.limitOf(w); err != nil {
+			return err
+		}
 		if c := w.Settings; c != nil && c.IPAMConfig != nil {
 			for _, a := range []netip.Addr{c.IPAMConfig.IPv4Address, c.IPAMConfig.IPv6Address} {
 				if a.IsValid() && !s.contains(a) {
@@ -98,7 +111,7 @@ func (n *Networks) Join(r Request) (_ *Sandbox, err error) {
 		undo.Add(func() error { return n.release(ep) })
 		sb.Endpoints = append(sb.Endpoints, ep)
 	}
-	sb.chooseDefault()
+	sb.ChooseDefault()
 	n.ruling.RLock()
 	defer n.ruling.RUnlock()
 	if err := n.publish(sb, r.Ports, &undo); err != nil {
@@ -107,31 +120,6 @@ func (n *Networks) Join(r Request) (_ *Sandbox, err error) {
 	n.admit(sb)
 	undo.Release()
 	return sb, nil
-}
-
-// chooseDefault gives one endpoint the default route: that of the highest
-// priority, then of the network whose name is first; as docker does.
-func (sb *Sandbox) chooseDefault() {
-	var best *Endpoint
-	for _, ep := range sb.Endpoints {
-		ep.Default = false
-		if ep.Internal {
-			continue
-		}
-		if best == nil || ep.priority() > best.priority() || ep.priority() == best.priority() && ep.NetworkName < best.NetworkName {
-			best = ep
-		}
-	}
-	if best != nil {
-		best.Default = true
-	}
-}
-
-func (ep *Endpoint) priority() int {
-	if ep.Settings == nil {
-		return 0
-	}
-	return ep.Settings.GwPriority
 }
 
 // enter takes a place in a network.
@@ -147,14 +135,22 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	id := make([]byte, 32)
 	_, _ = rand.Read(id) // never fails (crypto/rand)
 	ep := &Endpoint{
-		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.iface, bridgeIndex: up.index,
-		Inside: inside, Host: "vb" + hex.EncodeToString(id[:5]), MTU: s.mtu, Isolated: !s.icc, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
+		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.Iface, Under: up.index,
+		Inside: inside, Host: bridge.EndPrefix + hex.EncodeToString(id[:5]), MTU: s.MTU, Isolated: !s.ICC, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
 		Settings: w.Settings,
 	}
 	if ep.HostIndex, err = up.host.links.NextIndex(); err != nil {
 		return nil, err
 	}
-	if err := s.address(ep); err != nil {
+	if err := s.limit(ep, w, up.host.links); err != nil {
+		return nil, err
+	}
+	if err = s.address(ep); err == nil && s.Lan != nil {
+		if err = n.placeLan(s, up, ep); err != nil {
+			err = errors.Join(err, n.release(ep))
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
 	}
 	if err := up.host.links.Reclaim(ep.Addresses); err != nil {
@@ -194,9 +190,12 @@ func (s *state) address(ep *Endpoint) (err error) {
 		undo.Add(func() error { pool.Release(a); return nil })
 		ep.Addresses = append(ep.Addresses, netip.PrefixFrom(a, pool.Subnet().Bits()))
 		ep.Gateways = append(ep.Gateways, pool.Gateway())
-		if pool.Resolver().IsValid() {
+		if pool.Resolver().IsValid() && (s.Lan == nil || s.Lan.Talks()) {
 			ep.Resolvers = append(ep.Resolvers, pool.Resolver())
 		}
+	}
+	if s.Lan != nil && s.Lan.Routes() {
+		ep.Gateways = unspecified(s.rec)
 	}
 	ep.MAC = ipam.MAC(ep.Addresses[0].Addr())
 	if ep.Settings != nil && len(ep.Settings.MacAddress) > 0 {
@@ -255,10 +254,23 @@ func (n *Networks) admitLocked(sb *Sandbox) {
 
 // Leave gives back what a container had that has ended.
 func (n *Networks) Leave(container string) error {
+	sb, err := n.leave(container)
+	if sb == nil {
+		return nil
+	}
+	err = errors.Join(err, n.depart(sb))
+	for _, ep := range sb.Endpoints {
+		err = errors.Join(err, n.release(ep))
+	}
+	return err
+}
+
+// leave hides a container from the others.
+func (n *Networks) leave(container string) (sb *Sandbox, err error) {
 	n.ruling.RLock()
 	defer n.ruling.RUnlock()
 	n.mu.Lock()
-	sb := n.sandboxes[container]
+	sb = n.sandboxes[container]
 	delete(n.sandboxes, container)
 	if sb != nil {
 		for _, ep := range sb.Endpoints {
@@ -267,18 +279,16 @@ func (n *Networks) Leave(container string) error {
 	}
 	n.mu.Unlock()
 	if sb == nil {
-		return nil
+		return nil, nil //nolint:nilnil // it had none
 	}
-	err := n.unpublish(sb)
+	err = errors.Join(n.unpublish(sb), n.removeShapers(sb))
 	h, e := n.open()
-	err = errors.Join(err, e)
 	for _, ep := range sb.Endpoints {
-		if e == nil {
+		if e == nil && ep.Lan == nil {
 			h.links.Forsake(ep.Host, ep.Addresses)
 		}
-		err = errors.Join(err, n.release(ep))
 	}
-	return err
+	return sb, errors.Join(err, e)
 }
 
 // Sandbox returns a copy of a running container's sandbox, or nil.
@@ -292,9 +302,7 @@ func (n *Networks) sandbox(container string) (old, sb *Sandbox) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	if old = n.sandboxes[container]; old != nil {
-		sb = old.clone()
+		sb = old.Clone()
 	}
 	return old, sb
 }
-
-func portText(p uint16) string { return strconv.Itoa(int(p)) }

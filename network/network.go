@@ -1,6 +1,6 @@
 // Package network keeps networks and joins containers to them: each container
 // has its own interfaces, and the host routes between them, the world and
-// published ports.
+// published ports; or they are at the LAN of one of the host's devices (macvlan, ipvlan).
 //
 // Level: L2.
 // Owns: the records of networks; who is in which with what address, name and port.
@@ -9,7 +9,8 @@
 //
 // # Words and life
 //
-// A network is a record and, from its first use on, a bridge of the host. An
+// A network is a record and, from its first use on, a bridge of the host, or a parent:
+// a device of the host on which the devices of a macvlan or ipvlan network are made. An
 // endpoint is a container's place in one network; a [Sandbox] is a container's
 // network namespace with all its endpoints and published ports, and exists while
 // the container runs. [Networks.Join] decides everything about it and prepares the
@@ -45,8 +46,11 @@ import (
 	"sync"
 
 	"berth/network/ipam"
+	"berth/network/lan"
 	"berth/network/portmap"
+	"berth/network/record"
 	"berth/network/relay"
+	"berth/network/request"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -63,14 +67,18 @@ type Config struct {
 	Lock string
 	// ResolvConf is the host's, whose name servers are asked for other names.
 	ResolvConf string
-	Log        *slog.Logger
+	// Bind holds ports of the host; nil where they are those of this network namespace.
+	Bind      portmap.Bind
+	Elsewhere []netip.Prefix // the host reaches them though no device here shows it: none is chosen
+	Log       *slog.Logger
 }
 
 // Networks are the networks of a data root. It is safe for concurrent use.
 type Networks struct {
 	Config
-	ports *portmap.Table
-	relay *relay.Table
+	ports   *portmap.Table
+	relay   *relay.Table
+	records record.Store
 
 	// change orders creating and removing networks, which look at all others. It is
 	// taken before mu.
@@ -86,6 +94,8 @@ type Networks struct {
 	sandboxes map[string]*Sandbox   // guarded by mu; by container
 	byAddr    map[netip.Addr]string // guarded by mu; an endpoint's address to its container
 
+	namespaces lan.Namespaces // of running containers with interfaces that the host has no end of
+
 	hostMu sync.Mutex
 	host   *host // guarded by hostMu; nil until networks are used
 	closed bool  // guarded by hostMu
@@ -99,11 +109,7 @@ type Networks struct {
 type state struct {
 	rec   network.Network
 	pools []*ipam.Pool // of its subnets
-	mtu   uint32
-	icc   bool
-	masq  bool
-	bind  netip.Addr // where ports are published if nothing is said
-	iface string     // the bridge
+	request.Options
 
 	// names are guarded by Networks.mu: a name to the endpoints that have it.
 	names map[string][]*Endpoint
@@ -112,6 +118,7 @@ type state struct {
 
 	raise sync.Mutex // held while its parts on the host are made
 	up    *raised    // guarded by raise
+	lost  bool       // guarded by raise: it was said that the parent is gone
 }
 
 // Open reads the records below c.Root. The host is not touched.
@@ -120,7 +127,7 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 		return nil, fmt.Errorf("open networks: %w", err)
 	}
 	n := &Networks{
-		Config: c, ports: portmap.NewTable(),
+		Config: c, ports: portmap.NewTable(c.Bind), records: record.Store{Root: c.Root},
 		byName: map[string]*state{}, sandboxes: map[string]*Sandbox{}, byAddr: map[netip.Addr]string{},
 	}
 	n.watch, n.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -142,11 +149,21 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 	return n, nil
 }
 
+// load reads a network; nil if there is none in the file.
+func (n *Networks) load(file string) (*state, error) {
+	rec, there, err := n.records.Load(file)
+	if err != nil || !there {
+		return nil, err
+	}
+	return newState(rec)
+}
+
 // Close ends the name server and gives up what is held. Bridges, rules and
 // running containers' interfaces stay.
 func (n *Networks) Close() error {
 	n.stop()
 	n.watching.Wait()
+	n.namespaces.Close()
 	err := n.relay.Close()
 	n.hostMu.Lock()
 	defer n.hostMu.Unlock()
@@ -288,7 +305,7 @@ func (n *Networks) inUse(s *state) []string {
 
 func (n *Networks) inUseLocked(s *state) (names []string) {
 	for _, sb := range n.sandboxes {
-		if sb.endpoint(s.rec.ID) != nil {
+		if sb.In(s.rec.ID) != nil {
 			names = append(names, sb.Name)
 		}
 	}
@@ -332,7 +349,7 @@ func (n *Networks) Remove(ref string) (network.Network, error) {
 		n.put(s)
 		return s.rec, err
 	}
-	if err := n.unlink(s.rec.Name); err != nil {
+	if err := n.records.Remove(s.rec.Name); err != nil {
 		n.put(s)
 		return s.rec, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"berth/internal/testutil"
 	"berth/network/portmap"
+	"berth/network/request"
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
@@ -84,10 +85,10 @@ func TestCreate(t *testing.T) {
 		"driver":   {network.CreateRequest{Name: "x", Driver: "weave"}, errdefs.IsInvalidArgument, `network driver "weave" is unknown`},
 		"scope":    {network.CreateRequest{Name: "x", Scope: "swarm"}, errdefs.IsInvalidArgument, "only local is"},
 		"option":   {network.CreateRequest{Name: "x", Options: map[string]string{"a": "b"}}, errdefs.IsInvalidArgument, `unknown network option "a"`},
-		"mtu":      {network.CreateRequest{Name: "x", Options: map[string]string{optMTU: "17"}}, errdefs.IsInvalidArgument, "an MTU is 1280 to 65535"},
-		"bool":     {network.CreateRequest{Name: "x", Options: map[string]string{optICC: "maybe"}}, errdefs.IsInvalidArgument, "cannot be read"},
-		"bridge":   {network.CreateRequest{Name: "x", Options: map[string]string{optName: "a/b"}}, errdefs.IsInvalidArgument, "a bridge's name has 1 to 15"},
-		"foreign":  {network.CreateRequest{Name: "x", Options: map[string]string{optName: "lo"}}, errdefs.IsConflict, "lo"},
+		"mtu":      {network.CreateRequest{Name: "x", Options: map[string]string{request.OptMTU: "17"}}, errdefs.IsInvalidArgument, "an MTU is 1280 to 65535"},
+		"bool":     {network.CreateRequest{Name: "x", Options: map[string]string{request.OptICC: "maybe"}}, errdefs.IsInvalidArgument, "cannot be read"},
+		"bridge":   {network.CreateRequest{Name: "x", Options: map[string]string{request.OptName: "a/b"}}, errdefs.IsInvalidArgument, "a bridge's name has 1 to 15"},
+		"foreign":  {network.CreateRequest{Name: "x", Options: map[string]string{request.OptName: "lo"}}, errdefs.IsConflict, "lo"},
 		"overlap":  {network.CreateRequest{Name: "x", IPAM: subnet("10.77.0.128/25")}, errdefs.IsConflict, "overlaps 10.77.0.0/24 of network app"},
 		"bits":     {network.CreateRequest{Name: "x", IPAM: subnet("10.78.0.1/24")}, errdefs.IsInvalidArgument, "10.78.0.1/24"},
 		"gateway":  {network.CreateRequest{Name: "x", IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: netip.MustParsePrefix("10.78.0.0/24"), Gateway: netip.MustParseAddr("10.79.0.1")}}}}, errdefs.IsInvalidArgument, "10.79.0.1"},
@@ -204,14 +205,14 @@ func TestJoin(t *testing.T) {
 	if err := json.Unmarshal(data, &kept); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(a, &kept, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.IgnoreUnexported(Endpoint{})); diff != "" {
+	if diff := cmp.Diff(a, &kept, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.IgnoreFields(Endpoint{}, "Under")); diff != "" {
 		t.Error(diff)
 	}
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
 	next := open(t, dir)
-	if _, err := next.Restore(&kept, nil); err != nil {
+	if _, err := next.Restore(&kept, nil, os.Getpid()); err != nil {
 		t.Fatal(err)
 	}
 	if err := next.Reconcile(); err != nil {
@@ -234,7 +235,7 @@ func TestPublish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rules := sb.rules(); len(rules) != 1 || rules[0].To.Port() != 80 || rules[0].Host != netip.MustParseAddrPort("0.0.0.0:8080") {
+	if rules := sb.Rules(); len(rules) != 1 || rules[0].To.Port() != 80 || rules[0].Host != netip.MustParseAddrPort("0.0.0.0:8080") {
 		t.Errorf("rules: %v", rules)
 	}
 	_, err = n.Join(Request{Container: idB, Name: "other", Networks: []Want{{"default", nil}}, Ports: want})
@@ -283,14 +284,14 @@ func TestForwarding(t *testing.T) {
 }
 
 func FuzzRecord(f *testing.F) {
-	f.Add([]byte(`{"Version":1,"Network":{"Name":"a","Id":"` + idA + `","IPAM":{"Config":[{"Subnet":"10.0.0.0/24"}]},"Options":{"` + optMTU + `":"1400"}}}`))
+	f.Add([]byte(`{"Version":1,"Network":{"Name":"a","Id":"` + idA + `","IPAM":{"Config":[{"Subnet":"10.0.0.0/24"}]},"Options":{"` + request.OptMTU + `":"1400"}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		n := &Networks{Config: Config{Root: t.TempDir()}}
-		if err := os.WriteFile(n.file("a"), data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(n.Root, "a"+".json"), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, err := n.load("a.json")
-		if err == nil && (s.iface == "" || len(s.bridge().Addresses) == 0) {
+		if err == nil && (s.Iface == "" || len(s.bridge().Addresses) == 0) {
 			t.Errorf("took %s", data)
 		}
 	})

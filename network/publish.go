@@ -8,7 +8,6 @@ import (
 	"berth/internal/cleanup"
 	"berth/network/firewall"
 	"berth/network/portmap"
-	"berth/network/relay"
 
 	"github.com/containerd/errdefs"
 )
@@ -18,15 +17,19 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 	if len(wants) == 0 {
 		return nil
 	}
-	gw := sb.gateway()
+	gw := sb.Publishes()
+	if gw == nil && len(sb.Lans()) > 0 {
+		n.Log.Warn("published ports are discarded: the container's way out is a LAN, where it is reached itself", "container", sb.Name)
+		return nil
+	}
 	if gw == nil {
-		return errInternal()
+		return noWay(sb)
 	}
 	wants, err := n.bound(gw, wants)
 	if err != nil {
 		return err
 	}
-	if sb.Ports, err = n.ports.Reserve(sb.Name, wants, gw.families()); err != nil {
+	if sb.Ports, err = n.ports.Reserve(sb.Name, wants, gw.Families()); err != nil {
 		return err
 	}
 	undo.Add(func() error { n.ports.Release(sb.Ports); return nil })
@@ -34,7 +37,7 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 	if err != nil {
 		return err
 	}
-	rules := sb.rules()
+	rules := sb.Rules()
 	if err := h.table.AddPorts(rules); err != nil {
 		return err
 	}
@@ -44,7 +47,11 @@ func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stac
 	return h.forgetFlows(rules)
 }
 
-func errInternal() error {
+// noWay says why a container cannot publish ports.
+func noWay(sb *Sandbox) error {
+	if len(sb.Lans()) > 0 {
+		return errdefs.ErrFailedPrecondition.WithMessage("ports cannot be published: the container's way out is a LAN, where it is reached itself")
+	}
 	return errdefs.ErrFailedPrecondition.WithMessage("ports cannot be published: all networks of the container are internal")
 }
 
@@ -57,44 +64,17 @@ func (n *Networks) bound(gw *Endpoint, wants []portmap.Want) ([]portmap.Want, er
 	wants = slices.Clone(wants)
 	for i := range wants {
 		if !wants[i].HostIP.IsValid() {
-			wants[i].HostIP = s.bind
+			wants[i].HostIP = s.Bind
 		}
 	}
 	return wants, nil
-}
-
-// families are the unspecified addresses of the families in which an endpoint has an address.
-func (ep *Endpoint) families() (all []netip.Addr) {
-	for _, a := range ep.Addresses {
-		if a.Addr().Is4() {
-			all = append(all, netip.IPv4Unspecified())
-		} else {
-			all = append(all, netip.IPv6Unspecified())
-		}
-	}
-	return all
-}
-
-// rules are the published ports as the firewall has them.
-func (sb *Sandbox) rules() []firewall.Port {
-	gw := sb.gateway()
-	if gw == nil {
-		return nil
-	}
-	var rules []firewall.Port
-	for _, p := range sb.Ports {
-		if to := gw.address(p.Host.Addr().Is6()); to.IsValid() {
-			rules = append(rules, firewall.Port{Protocol: string(p.Protocol), Host: p.Host, To: netip.AddrPortFrom(to.Addr(), p.Inside)})
-		}
-	}
-	return rules
 }
 
 // unpublish ends the publishing of all ports of a container.
 func (n *Networks) unpublish(sb *Sandbox) error {
 	defer n.ports.Release(sb.Ports)
 	n.relayInstead(sb, nil)
-	rules := sb.rules()
+	rules := sb.Rules()
 	if len(rules) == 0 {
 		return nil
 	}
@@ -137,16 +117,16 @@ func (h *host) move(from, to []firewall.Port) error {
 func (n *Networks) follow(h *host, old, sb *Sandbox, ports []portmap.Want) {
 	n.relayInstead(old, nil)
 	var err error
-	if gw := sb.gateway(); gw == nil {
+	if gw := sb.Publishes(); gw == nil {
 		n.ports.Release(old.Ports)
 		sb.Ports = nil
 	} else if wants, e := n.bound(gw, ports); e != nil {
 		err = e
 	} else {
-		sb.Ports, err = n.ports.Follow(sb.Name, old.Ports, wants, gw.families())
+		sb.Ports, err = n.ports.Follow(sb.Name, old.Ports, wants, gw.Families())
 	}
 	n.relayInstead(nil, sb)
-	if err = errors.Join(err, h.move(old.rules(), sb.rules())); err != nil {
+	if err = errors.Join(err, h.move(old.Rules(), sb.Rules())); err != nil {
 		n.Log.Error("publish the ports of a container whose networks have changed", "container", sb.Name, "error", err)
 	}
 }
@@ -161,9 +141,9 @@ func (n *Networks) forgetLeft(sb *Sandbox, before []portmap.Port) error {
 	if err != nil {
 		return err
 	}
-	left := sb.clone()
+	left := sb.Clone()
 	left.Ports = gone
-	return h.forgetFlows(nowhere(left.rules()))
+	return h.forgetFlows(nowhere(left.Rules()))
 }
 
 // Republished is a change of a running container's ports that can still be undone.
@@ -190,16 +170,16 @@ func (n *Networks) Republish(container string, gone []portmap.Port, ports []port
 	if sb == nil {
 		return nil, nil //nolint:nilnil // it has ended just now
 	}
-	gw := sb.gateway()
+	gw := sb.Publishes()
 	if gw == nil && len(ports) > 0 {
-		return nil, errInternal()
+		return nil, noWay(sb)
 	}
 	if gw != nil {
 		wants, err := n.bound(gw, ports)
 		if err != nil {
 			return nil, err
 		}
-		if sb.Ports, err = n.ports.Agree(sb.Name, old.Ports, gone, wants, gw.families()); err != nil {
+		if sb.Ports, err = n.ports.Agree(sb.Name, old.Ports, gone, wants, gw.Families()); err != nil {
 			return nil, err
 		}
 	}
@@ -214,11 +194,11 @@ func (n *Networks) Republish(container string, gone []portmap.Port, ports []port
 // lead makes rules and relays those of another sandbox.
 func (r *Republished) lead(from, to *Sandbox) error {
 	r.n.relayInstead(from, to)
-	return r.host.move(from.rules(), to.rules())
+	return r.host.move(from.Rules(), to.Rules())
 }
 
 // Sandbox is what the container has with the change.
-func (r *Republished) Sandbox() *Sandbox { return r.now.clone() }
+func (r *Republished) Sandbox() *Sandbox { return r.now.Clone() }
 
 // Keep makes the change one for good: what was published no more is free.
 func (r *Republished) Keep() {
@@ -244,25 +224,7 @@ func (r *Republished) undo() error {
 	return err
 }
 
-// relays are the ports of the host's [::1], and where they lead: to the container's IPv6
-// address, and if nobody listens there or it has none, to the other one. A nil sandbox has none.
-func (sb *Sandbox) relays() relay.Ways {
-	if sb == nil || sb.gateway() == nil {
-		return nil
-	}
-	all := relay.Ways{}
-	for _, p := range sb.Ports {
-		for _, v6 := range []bool{true, false} {
-			if to := sb.gateway().address(v6); to.IsValid() && p.Relayed() {
-				k := relay.Key{Protocol: string(p.Protocol), Host: p.Host}
-				all[k] = append(all[k], netip.AddrPortFrom(to.Addr(), p.Inside))
-			}
-		}
-	}
-	return all
-}
-
 // relayInstead relays what comes to the [::1] ports of a sandbox instead of another's; nil: none.
 func (n *Networks) relayInstead(of, sb *Sandbox) {
-	n.relay.Change(of.relays(), sb.relays(), n.ports.Socket)
+	n.relay.Change(of.Relays(), sb.Relays(), n.ports.Socket)
 }

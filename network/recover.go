@@ -3,16 +3,17 @@ package network
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"berth/network/portmap"
+
+	"github.com/containerd/errdefs"
 )
 
-// Restore takes what a container has that runs already. If its ports are not those of the
-// request, as its daemon was killed while they were changed, they become so. It returns what the
+// Restore takes what a container has that runs already, with the first process pid. If its ports are
+// not those of the request, as its daemon was killed while they were changed, they become so. It returns what the
 // container has then. Call [Networks.Reconcile] after the last.
-func (n *Networks) Restore(sb *Sandbox, ports []portmap.Want) (*Sandbox, error) {
+func (n *Networks) Restore(sb *Sandbox, ports []portmap.Want, pid int) (*Sandbox, error) {
 	var errs []error
 	for _, ep := range sb.Endpoints {
 		n.mu.RLock()
@@ -34,17 +35,18 @@ func (n *Networks) Restore(sb *Sandbox, ports []portmap.Want) (*Sandbox, error) 
 	// The firewall leads the port to the container anyway: whoever took it meanwhile
 	// gets nothing there.
 	errs = append(errs, n.ports.Restore(sb.Name, sb.Ports))
-	if gw := sb.gateway(); gw != nil {
+	if gw := sb.Publishes(); gw != nil {
 		before := sb.Ports
 		wants, err := n.bound(gw, ports)
 		if err == nil {
-			sb.Ports, err = n.ports.Follow(sb.Name, before, wants, gw.families())
+			sb.Ports, err = n.ports.Follow(sb.Name, before, wants, gw.Families())
 		}
 		errs = append(errs, err, n.forgetLeft(sb, before))
 	}
 	n.admit(sb)
 	n.relayInstead(nil, sb)
-	return sb.clone(), errors.Join(errs...)
+	errs = append(errs, n.Entered(sb.Container, pid))
+	return sb.Clone(), errors.Join(errs...)
 }
 
 // Reconcile makes the host agree with the running containers after a restart of
@@ -53,7 +55,11 @@ func (n *Networks) Reconcile() error {
 	if !exists(n.marker("used")) {
 		return nil
 	}
-	return n.repair()
+	err := n.repair()
+	if h, e := n.open(); e == nil {
+		err = errors.Join(err, h.links.SweepShapers())
+	}
+	return err
 }
 
 // repairAlways repairs what others break, until ctx ends.
@@ -79,12 +85,12 @@ func (n *Networks) repair() error {
 	if err != nil {
 		return err
 	}
-	errs := []error{n.repairRules(h), n.repairForwarding(h), h.links.Sweep()}
+	errs := []error{n.repairRules(h), n.repairLimits(h), n.repairForwarding(h), h.links.Sweep()}
 	for _, s := range n.states() {
 		if len(n.inUse(s)) == 0 {
 			continue
 		}
-		errs = append(errs, n.repairBridge(s))
+		errs = append(errs, n.repairNetwork(s))
 	}
 	return errors.Join(errs...)
 }
@@ -112,8 +118,8 @@ func (n *Networks) repairRules(h *host) error {
 	return errors.Join(errs...)
 }
 
-// repairBridge makes a bridge again, and its ports.
-func (n *Networks) repairBridge(s *state) error {
+// repairNetwork makes a bridge or parent again, and what is on it.
+func (n *Networks) repairNetwork(s *state) error {
 	s.raise.Lock()
 	before := s.up
 	whole, err := before.whole()
@@ -126,20 +132,30 @@ func (n *Networks) repairBridge(s *state) error {
 		return err
 	}
 	up, err := n.raiseNetwork(s)
-	if errors.Is(err, errGone) {
+	if errors.Is(err, errGone) || n.stillLost(s, err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	if up == before { // the bridge is there: with its addresses?
-		_, err := up.host.links.Ensure(s.bridge())
+		_, err := s.ensure(up.host)
 		return err
 	}
 	if before != nil {
-		n.Log.Warn("the bridge or name server of a network was gone and is made again", "network", s.rec.Name, "bridge", s.iface)
+		n.Log.Warn("the bridge, parent or name server of a network was gone and is there again", "network", s.rec.Name, "device", s.Iface)
 	}
 	return nil
+}
+
+// stillLost says whether a network's parent is gone, a device that is not ours to make,
+// and that was said before.
+func (n *Networks) stillLost(s *state, err error) bool {
+	s.raise.Lock()
+	defer s.raise.Unlock()
+	before := s.lost
+	s.lost = s.Lan != nil && errdefs.IsNotFound(err)
+	return before && s.lost
 }
 
 // whole says whether the name server's devices are there.
@@ -155,15 +171,15 @@ func (up *raised) whole() (bool, error) {
 	return true, nil
 }
 
-// endpoints are those of a network.
-func (n *Networks) endpoints(s *state) (all []*Endpoint) {
+// endpoints are those of a network, by container.
+func (n *Networks) endpoints(s *state) map[string]*Endpoint {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	for _, sb := range n.sandboxes {
-		if ep := sb.endpoint(s.rec.ID); ep != nil {
-			all = append(all, ep)
+	all := map[string]*Endpoint{}
+	for id, sb := range n.sandboxes {
+		if ep := sb.In(s.rec.ID); ep != nil {
+			all[id] = ep
 		}
 	}
-	slices.SortFunc(all, func(a, b *Endpoint) int { return int(a.HostIndex) - int(b.HostIndex) })
 	return all
 }

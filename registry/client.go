@@ -36,6 +36,9 @@ type Config struct {
 	// Stall is how long a transfer may make no progress before it is broken
 	// off and tried again. Zero: a minute.
 	Stall time.Duration
+	// Dial makes connections, where this process's network is not the one to use. Nil:
+	// it is.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client opens repositories. It is safe for concurrent use.
@@ -89,6 +92,9 @@ func (c *Client) hosts(ctx context.Context, r *Repository, host, path string, cr
 			client.CheckRedirect = redirectPolicy(insecure || docker.IsLocalhost(host))
 			if t, ok := client.Transport.(*http.Transport); ok {
 				r.transports = append(r.transports, t)
+				if c.config.Dial != nil {
+					t.DialContext = c.config.Dial
+				}
 			}
 			client.Transport = boundedTransport{client.Transport}
 			return nil

@@ -33,8 +33,6 @@ type Input struct {
 	// Namespaces are paths of existing namespaces to join, for the modes
 	// "container:..." and for a network that is prepared in advance.
 	Namespaces map[specs.LinuxNamespaceType]string
-	// Shm is a host directory for /dev/shm, required with --ipc container:.
-	Shm string
 	// CgroupsPath is the container's cgroup below the cgroup mount.
 	CgroupsPath string
 	// Host says what the machine has.
@@ -65,6 +63,9 @@ type Host struct {
 	Masked        []string // further paths to mask, those that only some machines have
 	AppArmor      bool
 	SELinux       bool
+	// Rootless: berthd is an ordinary user's. There are no cgroups for its containers,
+	// and all have the ids of its own user namespace.
+	Rootless bool
 	// Devices tells the device nodes at a path: the node itself or all below a
 	// directory. Nil: none can be found.
 	Devices func(path string) ([]specs.LinuxDevice, error)
@@ -170,9 +171,6 @@ func (b *builder) setNames() error {
 			return invalid("--hostname cannot be set with --uts host: it would change the host's")
 		}
 		return nil
-	}
-	if b.Config.Hostname != "" && h.NetworkMode.IsContainer() {
-		return invalid("--hostname cannot be set with --network %s: it is the other container's", h.NetworkMode)
 	}
 	for _, n := range []struct{ what, name string }{{"host", b.cfg.Hostname}, {"domain", b.cfg.Domainname}} {
 		if len(n.name) > maxHostname || strings.ContainsAny(n.name, "\x00\n/ \t") {

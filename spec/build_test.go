@@ -114,7 +114,6 @@ var scenarios = map[string]func(*Input){
 		in.Namespaces = map[specs.LinuxNamespaceType]string{
 			specs.NetworkNamespace: "/proc/7/ns/net", specs.PIDNamespace: "/proc/7/ns/pid", specs.IPCNamespace: "/proc/7/ns/ipc",
 		}
-		in.Shm = "/run/berth/containers/a/shm"
 	},
 	"mounts": func(in *Input) {
 		h := in.HostConfig

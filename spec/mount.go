@@ -114,10 +114,8 @@ func (b *builder) shm() ([]specs.Mount, error) {
 		return nil, nil
 	case h.IpcMode.IsHost():
 		bind = "/dev/shm"
-	case h.IpcMode.IsContainer() && b.Shm == "":
-		return nil, invalid("--ipc %s: that container does not share its /dev/shm, start it with --ipc shareable", h.IpcMode)
-	default:
-		bind = b.Shm
+	case h.IpcMode.IsContainer(): // the caller has a copy of the other's mount
+		return []specs.Mount{{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"tmpcopyup", "nosuid", "noexec", "nodev", "mode=1777"}}}, nil
 	}
 	if bind != "" {
 		return []specs.Mount{{Destination: "/dev/shm", Type: "bind", Source: bind, Options: []string{"rbind", "rprivate", "nosuid", "noexec", "nodev"}}}, nil

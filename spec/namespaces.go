@@ -15,6 +15,8 @@ func (b *builder) setNamespaces() error {
 		return invalid("invalid --userns %q: only host is there", h.UsernsMode)
 	case !h.PidMode.Valid():
 		return invalid("invalid --pid %q: use host or container:NAME", h.PidMode)
+	case (h.PidMode.IsHost() || h.PidMode.IsContainer()) && b.Host.Rootless:
+		return invalid("--pid %s is not available to ordinary users: without cgroups nothing could end all processes of the container", h.PidMode)
 	case !h.IpcMode.Valid():
 		return invalid("invalid --ipc %q: use none, private, shareable, host or container:NAME", h.IpcMode)
 	case !h.UTSMode.Valid():

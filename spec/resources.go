@@ -24,8 +24,16 @@ func Resources(r container.Resources, host Host) (*specs.LinuxResources, error) 
 	if out.Pids, err = pidsOf(r.PidsLimit); err != nil {
 		return nil, err
 	}
-	out.BlockIO, err = blockIOOf(r, host)
-	return out, err
+	if out.BlockIO, err = blockIOOf(r, host); err != nil {
+		return nil, err
+	}
+	if host.Rootless && (r.PidsLimit == nil || *r.PidsLimit == 0 || *r.PidsLimit == -1) {
+		out.Pids = nil // no limit, or the default one, which is not asked for
+	}
+	if host.Rootless && (out.Memory != nil || out.CPU != nil || out.Pids != nil || out.BlockIO != nil) {
+		return nil, invalid("limits are not available to ordinary users, whose containers have no cgroups: leave out the options for memory, processors, processes and block devices, or run berth as root")
+	}
+	return out, nil
 }
 
 func (b *builder) setResources() error {

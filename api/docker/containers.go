@@ -1,10 +1,13 @@
 package docker
 
 import (
+	"errors"
 	"net/http"
+	"strings"
 
 	"berth/engine"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 )
@@ -44,6 +47,9 @@ func (s *Server) containerCreate(w http.ResponseWriter, r *http.Request, _ vars)
 		return err
 	}
 	created, err := s.backend.Create(r.Context(), req)
+	if errors.Is(err, errdefs.ErrNotFound) && !strings.HasPrefix(err.Error(), "No such image") {
+		return invalid("%v", err) // at 404 docker's client pulls the image and asks again
+	}
 	if err != nil {
 		return err
 	}

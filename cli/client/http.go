@@ -99,8 +99,18 @@ type Answer struct {
 	body   io.Reader
 }
 
-// Header is the value of a header field; the name is in lower case.
+// Header is the value of a header field, or, when the body was read to its end, of one that
+// followed it; the name is in lower case.
 func (a *Answer) Header(name string) string { return a.header[name] }
+
+// CloseWrite tells the daemon that the client wants no more; what it has to say still comes.
+func (a *Answer) CloseWrite() error {
+	a.header["connection"] = "close" // it serves no other request
+	if u, ok := a.Conn.(*net.UnixConn); ok {
+		return u.CloseWrite()
+	}
+	return nil
+}
 
 // Read reads the body.
 func (a *Answer) Read(p []byte) (int, error) {
@@ -195,7 +205,7 @@ func (a *Answer) setBody() error {
 	case a.status == 204 || a.status == 304:
 		a.body = &sized{r: a.r}
 	case a.header["transfer-encoding"] == "chunked":
-		a.body = &chunked{r: a.r}
+		a.body = &chunked{r: a.r, trailer: a.header}
 	case a.header["content-length"] != "":
 		n, err := strconv.ParseInt(a.header["content-length"], 10, 64)
 		if err != nil || n < 0 {
@@ -252,6 +262,8 @@ type chunked struct {
 	left int64 // of the chunk that is being read
 	any  bool  // a chunk was read, so its line end comes before the next length
 	done bool
+	// trailer gets the fields that follow the body.
+	trailer map[string]string
 }
 
 func (c *chunked) ended() bool { return c.done }
@@ -309,6 +321,9 @@ func (c *chunked) next() error {
 		if line == "" {
 			c.done = true
 			return nil
+		}
+		if name, value, ok := strings.Cut(line, ":"); ok && c.trailer != nil {
+			c.trailer[strings.ToLower(name)] = strings.TrimSpace(value)
 		}
 	}
 }

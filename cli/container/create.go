@@ -75,7 +75,7 @@ func create(ctx context.Context, c *command.CLI, flags *request.Flags, r *client
 	}
 	var created client.CreateResponse
 	err = api.Post(ctx, "/containers/create", query, r, &created)
-	if errors.Is(err, errdefs.ErrNotFound) && flags.Pull == "missing" && !present(ctx, api, flags, r.Image) {
+	if errors.Is(err, errdefs.ErrNotFound) && flags.Pull == "missing" {
 		if err := knownNetworks(ctx, api, r); err != nil {
 			return "", err
 		}
@@ -92,13 +92,6 @@ func create(ctx context.Context, c *command.CLI, flags *request.Flags, r *client
 		c.Warn(errors.New(w))
 	}
 	return created.ID, cid.write(created.ID)
-}
-
-// present tells whether the image is here, so that something else was not found:
-// a network, say. Of an image for another platform it does not know.
-func present(ctx context.Context, api *client.Client, flags *request.Flags, image string) bool {
-	return flags.Platform == "" && checkName(strings.ReplaceAll(image, "/", "")) == nil &&
-		api.Get(ctx, "/images/"+image+"/json", nil, nil) == nil
 }
 
 // knownNetworks says whether the networks that are to be joined exist: no image is

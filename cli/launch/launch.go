@@ -39,9 +39,6 @@ func Ensure(ctx context.Context, api *client.Client, s Settings) error {
 	if err == nil || !nobodyListens(err) || s.Host != "" {
 		return explain(err, s)
 	}
-	if os.Geteuid() != 0 {
-		return fmt.Errorf("berth needs root: run it with sudo (no berthd listens at %s, and only root can start it)", s.Socket())
-	}
 	if err := os.MkdirAll(s.Run, 0o700); err != nil {
 		return fmt.Errorf("make the run directory: %w", err)
 	}
@@ -87,7 +84,7 @@ func explain(err error, s Settings) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM):
-		return fmt.Errorf("berth needs root: run it with sudo (cannot reach berthd at %s: permission denied)", s.Socket())
+		return fmt.Errorf("cannot reach berthd at %s: permission denied: it is another user's; leave out --host and --run for your own, or use sudo for root's", s.Socket())
 	case nobodyListens(err):
 		return fmt.Errorf("no berthd listens at %s: start it, or leave out --host and BERTH_HOST to have it started", s.Socket())
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"berth/cli/client"
+	"berth/internal/places"
 	"berth/internal/testutil"
 )
 
@@ -196,9 +197,13 @@ func TestAgainWaitsForANamedDaemon(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	env := map[string]string{"BERTH_RUN": "/r"}
+	env := map[string]string{"BERTH_RUN": "/r", "HOME": "/h"}
+	data, err := places.Data(os.Geteuid(), func(k string) string { return env[k] })
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := FromEnv(func(k string) string { return env[k] })
-	if err := s.Check(); err != nil || s.Socket() != "/r/berth.sock" || s.Root != DefaultRoot {
+	if err := s.Check(); err != nil || s.Socket() != "/r/berth.sock" || s.Root != data {
 		t.Errorf("settings %+v, socket %s, %v", s, s.Socket(), err)
 	}
 	bad := Settings{Host: "tcp://x", Root: "/a", Run: "/b"}

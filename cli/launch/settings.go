@@ -2,14 +2,11 @@ package launch
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
-)
 
-// The places that berth uses if nothing else is said.
-const (
-	DefaultRoot = "/var/lib/berth"
-	DefaultRun  = "/run/berth"
+	"berth/internal/places"
 )
 
 // Settings say which daemon a command talks to.
@@ -18,16 +15,20 @@ type Settings struct {
 	// a daemon is started if none runs.
 	Host string
 	// Root is the daemon's data root, Run its run directory; they are handed to
-	// a daemon that is started.
+	// a daemon that is started. Empty: there is no place for it, see Check.
 	Root, Run string
 }
 
-// FromEnv reads BERTH_HOST, BERTH_ROOT and BERTH_RUN.
+// FromEnv reads BERTH_HOST, BERTH_ROOT and BERTH_RUN. What is not set there is
+// root's or this user's.
 func FromEnv(getenv func(string) string) Settings {
+	// An error is Check's: a flag may name the directory.
+	root, _ := places.Data(os.Geteuid(), getenv)
+	run, _ := places.Runtime(os.Geteuid(), getenv)
 	return Settings{
 		Host: getenv("BERTH_HOST"),
-		Root: or(getenv("BERTH_ROOT"), DefaultRoot),
-		Run:  or(getenv("BERTH_RUN"), DefaultRun),
+		Root: or(getenv("BERTH_ROOT"), root),
+		Run:  or(getenv("BERTH_RUN"), run),
 	}
 }
 
@@ -44,6 +45,16 @@ func (s *Settings) Check() error {
 		return fmt.Errorf("the daemon's address %q is not supported: berthd listens on a unix socket, give unix:///PATH", s.Host)
 	}
 	var err error
+	if s.Host == "" && s.Root == "" {
+		if _, err := places.Data(os.Geteuid(), os.Getenv); err != nil {
+			return err
+		}
+	}
+	if s.Host == "" && s.Run == "" {
+		if _, err := places.Runtime(os.Geteuid(), os.Getenv); err != nil {
+			return err
+		}
+	}
 	if s.Root, err = filepath.Abs(s.Root); err != nil {
 		return fmt.Errorf("find the data root %s: %w", s.Root, err)
 	}

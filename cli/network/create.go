@@ -26,19 +26,23 @@ func Create() command.Command {
 		Summary: "Create a network",
 		Help: `
 Containers in the same network reach each other, also by name; those of another
-network do not. Without --subnet a free range of addresses is chosen.`,
+network do not. Without --subnet a free range of addresses is chosen.
+With --driver macvlan or ipvlan and --opt parent=DEVICE containers are at the LAN
+of that device of the host, with addresses of their own there.`,
 		Examples: []string{
 			"berth network create backend",
 			"berth network create --internal db",
 			"berth network create --subnet 172.30.0.0/16 --ip-range 172.30.5.0/24 --gateway 172.30.0.1 front",
+			"berth network create -o berth.rate.in=20mbit -o berth.rate.out=5mbit slow",
 			"berth network create --ipv6 --subnet fd00:30::/64 six",
+			"berth network create -d macvlan -o parent=eth0 --subnet 192.168.1.0/24 --gateway 192.168.1.1 --ip-range 192.168.1.192/27 lan",
 		},
 		Setup: func(fs *pflag.FlagSet) command.Func {
 			var o createOptions
-			fs.StringVarP(&o.driver, "driver", "d", network.NetworkBridge, "Driver of the network")
+			fs.StringVarP(&o.driver, "driver", "d", network.NetworkBridge, "Driver of the network: bridge, macvlan or ipvlan")
 			fs.StringSliceVar(&o.subnets, "subnet", nil, "Range of its addresses, as 172.30.0.0/16; again for an IPv6 one")
 			fs.StringSliceVar(&o.ranges, "ip-range", nil, "Part of a subnet that containers get addresses from")
-			fs.StringSliceVar(&o.gateways, "gateway", nil, "Address of the host in a subnet (the first if not given)")
+			fs.StringSliceVar(&o.gateways, "gateway", nil, "Address of the host in a subnet, or of a LAN's router (the first if not given)")
 			fs.StringArrayVar(&o.aux, "aux-address", nil, "Address that no container gets, NAME=IP")
 			fs.BoolVar(&o.internal, "internal", false, "No way out: containers only reach each other")
 			fs.BoolVar(&o.ipv4, "ipv4", true, "Give containers IPv4 addresses")

@@ -9,13 +9,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"berth/internal/places"
 
 	"github.com/spf13/pflag"
 )
@@ -26,7 +27,9 @@ var version = "unknown"
 const help = `Usage: berthd [OPTIONS]
 
 berthd owns images and containers and serves the Docker Engine API on a unix
-socket. The berth command starts it when it is needed.
+socket. The berth command starts it when it is needed. An ordinary user's works in
+a user namespace, which takes ranges in /etc/subuid and /etc/subgid and the package
+uidmap.
 
 SIGTERM and SIGINT end berthd; containers go on and the next berthd takes them
 over. Exit codes: 0 ended as asked, 1 it could not start or serve, 2 bad usage.
@@ -42,6 +45,7 @@ type options struct {
 	insecure           []string
 	onDemand, debug    bool
 	idle               time.Duration
+	inside             *inside // set for the daemon of an ordinary user in its namespaces
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -53,7 +57,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := serve(ctx, o, stderr); err != nil {
+	work := serve
+	if os.Geteuid() != 0 {
+		work = serveUser
+	}
+	if err := work(ctx, o, stderr); err != nil {
 		fmt.Fprintln(stderr, "berthd:", err)
 		return 1
 	}
@@ -61,11 +69,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 func parse(args []string, stdout, stderr io.Writer) (o options, code int, done bool) {
+	// What an ordinary user lacks is said when it is needed: a flag may name it.
+	root, _ := places.Data(os.Geteuid(), os.Getenv)
+	run, _ := places.Runtime(os.Geteuid(), os.Getenv)
 	f := pflag.NewFlagSet("berthd", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Usage = func() {}
-	f.StringVar(&o.root, "root", fromEnv("BERTH_ROOT", defaultRoot), "directory of images and containers (env BERTH_ROOT)")
-	f.StringVar(&o.run, "run", fromEnv("BERTH_RUN", "/run/berth"), "directory of the socket and of what runs (env BERTH_RUN)")
+	f.StringVar(&o.root, "root", fromEnv("BERTH_ROOT", root), "directory of images and containers (env BERTH_ROOT)")
+	f.StringVar(&o.run, "run", fromEnv("BERTH_RUN", run), "directory of the socket and of what runs (env BERTH_RUN)")
 	f.StringVar(&o.logFile, "log", "", "write the log to this file, not to standard error")
 	f.StringSliceVar(&o.insecure, "insecure-registry", nil, "registry (host, host:port or network) that may have no valid certificate")
 	f.BoolVar(&o.onDemand, "on-demand", false, "end when no container runs and nobody is connected")
@@ -91,15 +102,9 @@ func parse(args []string, stdout, stderr io.Writer) (o options, code int, done b
 	return o, 0, false
 }
 
-// defaultRoot is the data root of the host's usual berthd.
-const defaultRoot = "/var/lib/berth"
-
 func fromEnv(name, fallback string) string {
 	if v := os.Getenv(name); v != "" {
 		return v
 	}
 	return fallback
 }
-
-// errNotRoot is the one line for users who forget sudo.
-var errNotRoot = errors.New("berthd needs root (CAP_SYS_ADMIN in the initial user namespace): start it with sudo")

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -20,12 +19,14 @@ import (
 	"berth/engine"
 	"berth/image"
 	"berth/image/toolbox"
+	"berth/internal/places"
 	"berth/layer"
 	"berth/network"
 	"berth/ociruntime/lifecycle"
 	"berth/registry"
 	"berth/registry/credential"
 	"berth/snapshot/overlay"
+	"berth/spec"
 	"berth/spec/hostinfo"
 )
 
@@ -34,8 +35,8 @@ const shutdownLimit = 5 * time.Second
 
 // serve runs the daemon until ctx ends or it is idle.
 func serve(ctx context.Context, o options, stderr io.Writer) (err error) {
-	if os.Geteuid() != 0 {
-		return errNotRoot
+	if o.inside, err = findInside(); err != nil {
+		return err
 	}
 	// A daemon started on demand has the umask of somebody's shell; files that
 	// containers see (resolv.conf, volumes) must be readable for their users.
@@ -50,17 +51,12 @@ func serve(ctx context.Context, o options, stderr io.Writer) (err error) {
 			return err
 		}
 	}
-	for _, dir := range []string{o.root, o.run} {
-		// A command starts a daemon as soon as the last one has closed its socket.
-		wait := time.Duration(0)
-		if o.onDemand {
-			wait = 2 * shutdownLimit
-		}
-		unlock, err := lockDir(ctx, dir, wait)
+	if o.inside == nil { // else the daemon outside holds them, and we do
+		locks, err := lockDirs(ctx, o)
 		if err != nil {
 			return err
 		}
-		defer unlock()
+		defer locks.release()
 	}
 	e, err := open(ctx, o, log)
 	if err != nil {
@@ -90,26 +86,43 @@ func open(ctx context.Context, o options, log *slog.Logger) (*engine.Engine, err
 	}
 	client := registry.New(registry.Config{
 		HostsDir: "/etc/berth/certs.d", Insecure: o.insecure, UserAgent: "berth/" + version,
-		Credentials: credentials,
+		Credentials: credentials, Dial: o.inside.dial(),
 	})
-	networks, err := network.Open(ctx, network.Config{
-		Root: filepath.Join(o.root, "networks"), Run: filepath.Join(o.run, "network"), Suffix: suffix(o.root),
-		Lock: "/run/berth-networks.lock", ResolvConf: "/etc/resolv.conf", Log: log,
-	})
+	networks, err := openNetworks(ctx, o, log)
 	if err != nil {
 		return nil, err
 	}
 	return engine.Open(ctx, engine.Config{
 		Root: o.root, Run: o.run, Version: version, Networks: networks,
 		Images: image.New(blobs, snapshots, client), Snapshots: snapshots, Runtime: runtime,
-		Host: hostinfo.Read, Embedded: toolbox.Open, Log: log,
+		Host: o.host, Embedded: toolbox.Open, Rootless: o.inside != nil, HostServers: o.inside.servers(), Log: log,
 	})
+}
+
+// host tells what the machine has for this daemon.
+func (o options) host() (spec.Host, error) {
+	h, err := hostinfo.Read()
+	h.Rootless = o.inside != nil
+	return h, err
+}
+
+func openNetworks(ctx context.Context, o options, log *slog.Logger) (*network.Networks, error) {
+	c := network.Config{
+		Root: filepath.Join(o.root, "networks"), Run: filepath.Join(o.run, "network"), Suffix: suffix(o.root),
+		Lock: "/run/berth-networks.lock", ResolvConf: "/etc/resolv.conf", Log: log,
+	}
+	if o.inside != nil {
+		if err := o.inside.networks(&c, o.run); err != nil {
+			return nil, err
+		}
+	}
+	return network.Open(ctx, c)
 }
 
 // suffix tells the devices and rules of a berthd with a data root of its own from
 // those of the host's usual one.
 func suffix(root string) string {
-	if filepath.Clean(root) == defaultRoot {
+	if filepath.Clean(root) == places.Root {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(filepath.Clean(root)))

@@ -26,7 +26,7 @@ func privateDir(dir string) error {
 		return err
 	}
 	if st, ok := fi.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("directory %s belongs to another user: choose one of root's", dir)
+		return fmt.Errorf("directory %s belongs to another user: choose one of your own", dir)
 	}
 	if fi.Mode().Perm() != 0o700 {
 		return os.Chmod(dir, 0o700)
@@ -36,7 +36,7 @@ func privateDir(dir string) error {
 
 // lockDir makes sure that one daemon works on a directory; it waits for the end
 // of another. The kernel gives the lock back when a daemon dies, however it does.
-func lockDir(ctx context.Context, dir string, wait time.Duration) (unlock func(), err error) {
+func lockDir(ctx context.Context, dir string, wait time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
@@ -57,14 +57,47 @@ func lockDir(ctx context.Context, dir string, wait time.Duration) (unlock func()
 		}
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-	return func() { _ = f.Close() }, nil // closing unlocks
+	return f, nil
+}
+
+// locks are held as long as one of their files is open, in any process.
+type locks []*os.File
+
+func (l locks) release() {
+	for _, f := range l {
+		_ = f.Close() // closing unlocks
+	}
+}
+
+// lockDirs locks the data root and the run directory.
+func lockDirs(ctx context.Context, o options) (held locks, err error) {
+	for _, dir := range []string{o.root, o.run} {
+		// A command starts a daemon as soon as the last one has closed its socket.
+		wait := time.Duration(0)
+		if o.onDemand {
+			wait = 2 * shutdownLimit
+		}
+		f, err := lockDir(ctx, dir, wait)
+		if err != nil {
+			held.release()
+			return nil, err
+		}
+		held = append(held, f)
+	}
+	return held, nil
 }
 
 // listen returns the socket: systemd's, if it started us for one, else our own.
 func listen(o options) (*net.UnixListener, error) {
-	l, err := inherited()
-	if l != nil || err != nil {
-		return l, err
+	if o.inside != nil && o.inside.listener != nil {
+		return takeOver(o.inside.listener)
+	}
+	f, err := inherited()
+	if err != nil {
+		return nil, err
+	}
+	if f != nil {
+		return takeOver(f)
 	}
 	path := filepath.Join(o.run, "berth.sock")
 	// Nobody listens there: we hold the lock. The directory is root's alone, so
@@ -72,7 +105,7 @@ func listen(o options) (*net.UnixListener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove old socket: %w", err)
 	}
-	l, err = net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -86,7 +119,7 @@ func listen(o options) (*net.UnixListener, error) {
 const firstInherited = 3
 
 // inherited returns the socket of systemd's socket activation, or nil.
-func inherited() (*net.UnixListener, error) {
+func inherited() (*os.File, error) {
 	n, pid := os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_PID")
 	if n == "" || pid != strconv.Itoa(os.Getpid()) {
 		return nil, nil
@@ -99,7 +132,10 @@ func inherited() (*net.UnixListener, error) {
 	if n != "1" {
 		return nil, fmt.Errorf("socket activation passes %s sockets: berthd takes one", n)
 	}
-	f := os.NewFile(firstInherited, "socket")
+	return os.NewFile(firstInherited, "socket"), nil
+}
+
+func takeOver(f *os.File) (*net.UnixListener, error) {
 	l, err := net.FileListener(f)
 	err = errors.Join(err, f.Close()) // FileListener has its own, close-on-exec
 	if err != nil {

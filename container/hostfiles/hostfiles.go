@@ -35,6 +35,8 @@ type Network struct {
 	Servers []netip.Addr
 	// Gateway is the host's address there.
 	Gateway netip.Addr
+	// HostServers, if there are any, are what to ask instead of the host's name servers.
+	HostServers []netip.Addr
 }
 
 // Write writes the three files into dir, the directory of container id.
@@ -157,9 +159,16 @@ func resolvFile(h *mcontainer.HostConfig, n Network) ([]byte, error) {
 			return nil, invalid("invalid DNS search domain or option %q", s)
 		}
 	}
+	servers := h.DNS
+	switch {
+	case len(n.Servers) > 0:
+		servers = n.Servers // they ask those of the request
+	case len(servers) == 0:
+		servers = n.HostServers
+	}
 	// What the request gives replaces the host's lines of that kind.
 	replaced := map[string]bool{
-		"nameserver": len(h.DNS) > 0 || len(n.Servers) > 0, "options": len(h.DNSOptions) > 0,
+		"nameserver": len(servers) > 0, "options": len(h.DNSOptions) > 0,
 		"search": len(h.DNSSearch) > 0, "domain": len(h.DNSSearch) > 0,
 	}
 	var b strings.Builder
@@ -167,10 +176,6 @@ func resolvFile(h *mcontainer.HostConfig, n Network) ([]byte, error) {
 		if f := strings.Fields(line); len(f) > 0 && !replaced[f[0]] {
 			b.WriteString(strings.TrimRight(line, "\n") + "\n")
 		}
-	}
-	servers := h.DNS
-	if len(n.Servers) > 0 {
-		servers = n.Servers // they ask those of the request
 	}
 	for _, ip := range servers {
 		b.WriteString("nameserver " + ip.String() + "\n")

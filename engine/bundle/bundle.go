@@ -3,7 +3,7 @@
 //
 // Level: L3, a subroom of engine.
 // Owns: how a record becomes the input of package spec; the cache of users.
-// May import: container, container/rootfs, engine/report, spec, internal/atomicfile, internal/copytree, internal/linux, ociruntime/lifecycle.
+// May import: container, container/rootfs, engine/report, engine/share, spec, internal/atomicfile, internal/copytree, internal/linux, ociruntime/lifecycle.
 // Must not know: when a container starts; volumes' directories; the API.
 package bundle
 
@@ -19,6 +19,7 @@ import (
 
 	"berth/container"
 	"berth/container/rootfs"
+	"berth/engine/share"
 	"berth/internal/linux"
 	"berth/ociruntime/lifecycle"
 	"berth/spec"
@@ -45,6 +46,8 @@ type Places struct {
 	Dry    bool
 	Files  spec.Files
 	Mounts []spec.Mount
+	// Namespaces are those of another container to be joined.
+	Namespaces map[specs.LinuxNamespaceType]string
 }
 
 // Spec makes the OCI runtime spec of a container.
@@ -61,7 +64,13 @@ func (b *Builder) Spec(rec *container.Record, user spec.User, p Places) (*specs.
 	in := spec.Input{
 		ID: rec.ID, Image: ocispec.ImageConfig{}, Config: rec.Config, HostConfig: rec.HostConfig,
 		User: user, Files: p.Files, Mounts: p.Mounts,
-		CgroupsPath: CgroupPath(rec.ID), Host: host,
+		CgroupsPath: CgroupPath(rec.ID), Host: host, Namespaces: p.Namespaces,
+	}
+	if in.Namespaces == nil {
+		in.Namespaces = share.Placeholders(rec.HostConfig)
+	}
+	if host.Rootless {
+		in.CgroupsPath = ""
 	}
 	if spec.OwnIDs(rec.HostConfig) {
 		slot := max(rec.Slot, 0)

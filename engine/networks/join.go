@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"berth/container"
 	"berth/container/hostfiles"
@@ -34,7 +35,10 @@ func (v *Verbs) Prepare(h *mcontainer.HostConfig, asked map[string]*mnetwork.End
 		return nil, err
 	}
 	mode := h.NetworkMode
-	if mode.IsHost() || mode.IsNone() || mode.IsContainer() {
+	if mode.IsContainer() { // what was asked for beside it is checked
+		return nil, nil //nolint:nilnil // none, which is no error
+	}
+	if mode.IsHost() || mode.IsNone() {
 		for name := range asked {
 			if name != string(mode) {
 				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("--network %s excludes network %s", mode, name))
@@ -187,10 +191,22 @@ func (v *Verbs) Renamed(id, name string) error {
 // Leave gives back what a container had that has ended. It may be repeated.
 func (v *Verbs) Leave(id string) error { return v.c.Networks.Leave(id) }
 
-// Restore takes what an adopted container has. The ports that it is to have are in its
-// record: a daemon that was killed while they were changed had answered nobody yet, or had
+// Entered tells the networks which process is in a container's network namespace.
+func (v *Verbs) Entered(id string, pid int) error { return v.c.Networks.Entered(id, pid) }
+
+// Unpublished is a warning if ports are to be published where nothing is.
+func (v *Verbs) Unpublished(h *mcontainer.HostConfig, names map[string]*mnetwork.EndpointSettings) []string {
+	lans := v.c.Networks.Unpublished(wants(h.NetworkMode, names))
+	if len(lans) == 0 || len(h.PortBindings) == 0 && !h.PublishAllPorts {
+		return nil
+	}
+	return []string{"published ports are discarded with --network " + strings.Join(lans, ", ") + ": there the container itself is reached"}
+}
+
+// Restore takes what an adopted container has, whose first process is pid. The ports that it is to
+// have are in its record: a daemon that was killed while they were changed had answered nobody yet, or had
 // stored the record.
-func (v *Verbs) Restore(c *container.Container) error {
+func (v *Verbs) Restore(c *container.Container, pid int) error {
 	id := c.ID()
 	f, err := os.Open(filepath.Join(v.c.RunDir(id), sandboxName))
 	if errors.Is(err, os.ErrNotExist) {
@@ -217,7 +233,7 @@ func (v *Verbs) Restore(c *container.Container) error {
 		return err
 	}
 	ports := slices.Clone(sb.Ports)
-	now, err := v.c.Networks.Restore(&sb, r.Ports)
+	now, err := v.c.Networks.Restore(&sb, r.Ports, pid)
 	if !slices.Equal(ports, now.Ports) {
 		err = errors.Join(err, v.store(now))
 	}

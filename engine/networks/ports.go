@@ -103,9 +103,12 @@ func (u *PortUpdate) matches() ([]portmap.Match, error) {
 }
 
 // publishable refuses what a container that does not run could not publish when it starts.
-func (v *Verbs) publishable(rec *container.Record, wants []portmap.Want) error {
-	if len(wants) == 0 {
+func (v *Verbs) publishable(rec *container.Record, ports []portmap.Want) error {
+	if len(ports) == 0 {
 		return nil
+	}
+	if len(v.c.Networks.Unpublished(wantsOf(rec))) > 0 {
+		return errdefs.ErrFailedPrecondition.WithMessage("ports cannot be published: the container's way out is a LAN, where it is reached itself")
 	}
 	for name := range Of(rec) {
 		n, err := v.c.Networks.Get(name)
@@ -118,6 +121,8 @@ func (v *Verbs) publishable(rec *container.Record, wants []portmap.Want) error {
 	}
 	return errdefs.ErrFailedPrecondition.WithMessage("ports cannot be published: all networks of the container are internal")
 }
+
+func wantsOf(rec *container.Record) []network.Want { return wants(rec.HostConfig.NetworkMode, Of(rec)) }
 
 // storeRunning is store for a container that may have ended just now.
 func (v *Verbs) storeRunning(sb *network.Sandbox) error {

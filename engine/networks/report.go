@@ -33,7 +33,7 @@ func (v *Verbs) endpoints(rec *container.Record) map[string]*mnetwork.EndpointSe
 		for name, s := range Of(rec) {
 			all[name] = s.Copy()
 		}
-	} else {
+	} else if !rec.HostConfig.NetworkMode.IsContainer() {
 		all[string(rec.HostConfig.NetworkMode)] = &mnetwork.EndpointSettings{}
 	}
 	if sb := v.c.Networks.Sandbox(rec.ID); sb != nil {

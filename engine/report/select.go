@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"berth/container"
 	"berth/engine/filter"
@@ -28,4 +29,22 @@ func Selects(f filter.Set, rec *container.Record, root string, networks []string
 		f.Match("status", string(Status(rec.State.Status))) && f.MatchLabels(rec.Config.Labels) &&
 		contains("ancestor", rec.Config.Image, image) && f.Match("volume", volumes...) && f.Match("network", networks...) &&
 		(len(f["exited"]) == 0 || rec.State.Status == container.Exited && f.Match("exited", strconv.Itoa(rec.State.ExitCode)))
+}
+
+// Window reads the filters before and since, which name containers: whether a time is
+// between them.
+func Window(f filter.Set, find func(ref string) (*container.Container, error)) (func(time.Time) bool, error) {
+	var after, before time.Time
+	for name, t := range map[string]*time.Time{"since": &after, "before": &before} {
+		for _, ref := range f[name] {
+			c, err := find(ref)
+			if err != nil {
+				return nil, err
+			}
+			*t = c.Record().Created
+		}
+	}
+	return func(t time.Time) bool {
+		return (after.IsZero() || t.After(after)) && (before.IsZero() || t.Before(before))
+	}, nil
 }

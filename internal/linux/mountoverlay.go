@@ -24,6 +24,18 @@ type Overlay struct {
 	// Upper and Work are paths relative to Root, on one file system. Both
 	// empty: the union is read-only.
 	Upper, Work string
+	// UserXattrs: the marks of overlayfs are extended attributes of the user's, as
+	// in a user namespace, which may not set those of the host (Linux 5.11, userxattr).
+	UserXattrs bool
+}
+
+// OpaqueXattr is the extended attribute by which overlayfs marks a directory that
+// hides what is below it, with Overlay.UserXattrs or without.
+func OpaqueXattr(user bool) string {
+	if user {
+		return "user.overlay.opaque"
+	}
+	return "trusted.overlay.opaque"
 }
 
 // MaxLower is the largest number of lower directories of an overlay
@@ -97,6 +109,11 @@ func newUnion(o Overlay, root *os.File) (*os.File, error) {
 			return nil, err
 		}
 	}
+	if o.UserXattrs {
+		if err := unix.FsconfigSetFlag(fd, "userxattr"); err != nil {
+			return nil, fmt.Errorf("mount union of %s: %w", o.Root, os.NewSyscallError("fsconfig userxattr", err))
+		}
+	}
 	attr := unix.MOUNT_ATTR_RDONLY
 	if o.Upper != "" {
 		attr = 0
@@ -149,6 +166,9 @@ func unionOnThread(o Overlay) (union *os.File, err error) {
 		if o.Upper != "" {
 			flags = 0
 			options += ",upperdir=" + open(o.Upper) + ",workdir=" + open(o.Work)
+		}
+		if o.UserXattrs {
+			options += ",userxattr"
 		}
 		if err != nil {
 			return err
@@ -221,6 +241,9 @@ func attachOverlay(o Overlay) (*os.File, error) {
 		flags |= unix.MS_RDONLY
 	} else {
 		options += ",upperdir=" + o.Upper + ",workdir=" + o.Work
+	}
+	if o.UserXattrs {
+		options += ",userxattr"
 	}
 	if len(options) >= os.Getpagesize() {
 		return nil, fmt.Errorf("mount union of %d layers: with this kernel about 50 are possible, Linux 6.7 takes %d: %w", len(o.Lower), MaxLower, unix.EINVAL)

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -89,4 +90,43 @@ func BindMount(source, target string) error {
 		return &os.PathError{Op: "bind", Path: target, Err: err}
 	}
 	return nil
+}
+
+// CloneMountIn returns a detached copy of the one mount at path in the mount
+// namespace ns, whose processes may be hostile: no link is followed, and set-user-id
+// bits, devices and programs are of no use in the copy.
+func CloneMountIn(ns *os.File, path string) (mnt *os.File, err error) {
+	var cloned sync.WaitGroup
+	cloned.Go(func() {
+		OnDyingThread(func() { mnt, err = cloneMountIn(ns, path) })
+	})
+	cloned.Wait()
+	return mnt, err
+}
+
+// cloneMountIn leaves the calling thread in another mount namespace.
+func cloneMountIn(ns *os.File, path string) (*os.File, error) {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil { // setns(2) asks for it
+		return nil, os.NewSyscallError("unshare CLONE_FS", err)
+	}
+	var err error
+	if cerr := control(ns, func(fd int) { err = unix.Setns(fd, unix.CLONE_NEWNS) }); cerr != nil || err != nil {
+		return nil, errors.Join(cerr, os.NewSyscallError("setns CLONE_NEWNS", err))
+	}
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	at, err := unix.Openat2(unix.AT_FDCWD, path, &how)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer func() { _ = unix.Close(at) }() // O_PATH
+	fd, err := unix.OpenTree(at, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return nil, &os.PathError{Op: "copy mount", Path: path, Err: err}
+	}
+	mnt := os.NewFile(uintptr(fd), path)
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return nil, errors.Join(&os.PathError{Op: "change mount", Path: path, Err: err}, mnt.Close())
+	}
+	return mnt, nil
 }

@@ -3,6 +3,7 @@ package linux
 import (
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -220,4 +221,25 @@ func SetChildSubreaper() error {
 func InUserNamespace() bool {
 	data, err := ReadControl("/proc/self/uid_map")
 	return err == nil && !slices.Equal(strings.Fields(data), []string{"0", "0", "4294967295"})
+}
+
+// DieWithParent lets the kernel end this process with SIGKILL when the thread that
+// made it ends (PR_SET_PDEATHSIG(2const)). os.ErrProcessDone if its parent, whose pid
+// is given, has ended already. Executing a program that gains capabilities forgets it, so
+// it is the program's to ask for. The kernel forgets it with the thread that asks, so one
+// is kept for that as long as the process lives.
+func DieWithParent(parent int) error {
+	asked := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		asked <- os.NewSyscallError("prctl PR_SET_PDEATHSIG", unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0))
+		select {}
+	}()
+	if err := <-asked; err != nil {
+		return err
+	}
+	if unix.Getppid() != parent {
+		return os.ErrProcessDone
+	}
+	return nil
 }

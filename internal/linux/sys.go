@@ -1,6 +1,10 @@
 package linux
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // System call numbers that the standard library's syscall package lacks.
 const (
@@ -172,6 +176,9 @@ const (
 	RtmSetlink          = unix.RTM_SETLINK
 	NlaFNested          = unix.NLA_F_NESTED
 	IfaFNodad           = unix.IFA_F_NODAD
+	IflaMacvlanMode     = unix.IFLA_MACVLAN_MODE
+	IflaIpvlanMode      = unix.IFLA_IPVLAN_MODE
+	IflaIpvlanFlags     = unix.IFLA_IPVLAN_FLAGS
 	// VethInfoPeer is linux/veth.h's VETH_INFO_PEER.
 	VethInfoPeer = 1
 	// PerLinux32 is personality(2)'s PER_LINUX32.
@@ -179,3 +186,13 @@ const (
 	// IoprioWhoProcess is ioprio_set(2)'s IOPRIO_WHO_PROCESS.
 	IoprioWhoProcess = 1
 )
+
+// PacketStatistics is how many packets a packet socket has got, and how many more there was no room
+// for, since it was last asked (packet(7), PACKET_STATISTICS).
+func PacketStatistics(fd int) (got, dropped uint32, err error) {
+	s, err := unix.GetsockoptTpacketStats(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		return 0, 0, os.NewSyscallError("getsockopt PACKET_STATISTICS", err)
+	}
+	return s.Packets, s.Drops, nil
+}

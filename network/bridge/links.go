@@ -2,8 +2,8 @@
 // that join containers to them, and the network namespace of the name server.
 //
 // Level: L2, a subroom of network.
-// Owns: network devices, their addresses, routes and sysctls; connection tracking entries.
-// May import: vishvananda/netlink (its only importer), containerd/errdefs, internal/cleanup, internal/linux, internal/linux/netns.
+// Owns: network devices, their addresses, routes, limits and sysctls; connection tracking entries.
+// May import: vishvananda/netlink (its only importer), containerd/errdefs, internal/cleanup, internal/linux, internal/linux/netns, ociruntime/plan/netdevice.
 // Must not know: records of networks, which address is whose, firewall rules.
 //
 // Nothing is remembered here: the kernel is asked each time. A bridge is known
@@ -69,6 +69,9 @@ func (l *Links) Close() error {
 
 // within runs f on a thread in the namespace of l, for what no socket of l's does: sysctls.
 func (l *Links) within(f func() error) error { return netns.Do(l.ns, f) }
+
+// Within is within for sockets that other rooms make.
+func (l *Links) Within(f func() error) error { return l.within(f) }
 
 // find returns the device of that name, nil if there is none.
 func find(h *netlink.Handle, name string) (netlink.Link, error) {

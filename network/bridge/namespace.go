@@ -74,7 +74,7 @@ func namespaceSysctls() []sysctl {
 // that name is removed: its namespace ends some time after it.
 func (l *Links) Attach(n *Namespace, v Veth) error {
 	err := l.plug(n.ns, v)
-	if !errors.Is(err, syscall.EEXIST) {
+	if !errors.Is(err, syscall.EEXIST) || v.Lan != nil {
 		return err
 	}
 	if err := l.RemoveLink(v.Host); err != nil {
@@ -85,6 +85,9 @@ func (l *Links) Attach(n *Namespace, v Veth) error {
 
 // Detach undoes Attach, by the name of the host's end. It may be repeated.
 func (l *Links) Detach(host string) error { return l.RemoveLink(host) }
+
+// DetachLan undoes Attach of a device of a Lan. It may be repeated.
+func (l *Links) DetachLan(n *Namespace, index uint32) error { return l.RemoveInside(n.ns, index) }
 
 // Listen makes sockets for UDP and TCP at an address of an attached device. They
 // are bound to the device: a packet that comes to the address from another network is not

@@ -10,13 +10,17 @@ import (
 
 	"berth/internal/cleanup"
 	"berth/internal/linux/netns"
+	"berth/ociruntime/plan/netdevice"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
 )
 
-// Veth is a pair of devices that joins a namespace to a bridge.
+// Veth is a pair of devices that joins a namespace to a bridge or, with Lan, a
+// device of its own that has no end on the host.
 type Veth struct {
+	Lan          *Lan             // nil: a pair, on Bridge
+	InsideIndex  uint32           // with Lan: the number of the device
 	Host, Inside string           // their names
 	HostIndex    uint32           // from NextIndex; zero: the kernel's choice
 	MAC          net.HardwareAddr // of the device inside; nil: random
@@ -25,7 +29,8 @@ type Veth struct {
 	Hairpin      bool           // what comes from it may go back to it
 	Isolated     bool           // nothing passes between it and other isolated ports of the bridge
 	Addresses    []netip.Prefix // of the device inside
-	Gateways     []netip.Addr   // default routes, one a family; empty: none
+	Gateways     []netip.Addr   // default routes, one a family; empty: none; unspecified: to the device itself
+	Limit        netdevice.Limit
 }
 
 // Plug joins the network namespace of a running process to a bridge: the device
@@ -44,6 +49,9 @@ func (l *Links) Plug(pid int, v Veth) error {
 }
 
 func (l *Links) plug(ns *os.File, v Veth) (err error) {
+	if v.Lan != nil {
+		return l.plugLan(ns, v)
+	}
 	if err := errors.Join(CheckName(v.Host), CheckName(v.Inside), l.checkAddresses(v.Addresses)); err != nil {
 		return err
 	}
@@ -62,6 +70,10 @@ func (l *Links) plug(ns *os.File, v Veth) (err error) {
 	}
 	undo.Add(func() error { return remove(l.h, host) })
 	if err := l.join(host, bridge, v.Isolated, v.Hairpin); err != nil {
+		return err
+	}
+	undo.Add(func() error { return l.RemoveShaper(v.Limit.Shaper) })
+	if err := l.makeLimit(host, v.Limit); err != nil { // before anything passes
 		return err
 	}
 	err = netns.Do(ns, func() error { return l.setUpInside(v) })
@@ -153,6 +165,12 @@ func setGateways(h *netlink.Handle, link netlink.Link, gateways []netip.Addr) er
 			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
 		r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(everything), Gw: gw.AsSlice()}
+		if gw.IsUnspecified() {
+			r.Gw = nil
+			if gw.Is4() {
+				r.Scope = netlink.SCOPE_LINK
+			}
+		}
 		if err := h.RouteReplace(r); err != nil {
 			return fmt.Errorf("set default route via %s: %w", gw, err)
 		}
@@ -199,14 +217,5 @@ func withProcess(pid int, f func(*netlink.Handle) error) error {
 		return fmt.Errorf("open network namespace of process %d: %w", pid, err)
 	}
 	defer ns.Close()
-	var h *netlink.Handle
-	err = netns.Do(ns, func() error {
-		h, err = netlink.NewHandle(syscall.NETLINK_ROUTE)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("open netlink of process %d: %w", pid, err)
-	}
-	defer h.Close()
-	return f(h)
+	return inside(ns, f)
 }

@@ -23,6 +23,9 @@ type Config struct {
 	Range   netip.Prefix // where addresses that nobody asked for by name come from; zero: the whole subnet
 	Gateway netip.Addr   // zero: the first usable address
 	Taken   []netip.Addr // never handed out: auxiliary addresses
+	// Shared: others hand out the rest of the subnet, so that the name server's address
+	// is one of the range too.
+	Shared bool
 }
 
 // Pool hands out the addresses of one subnet. It is safe for concurrent use.
@@ -53,7 +56,11 @@ func New(c Config) (*Pool, error) {
 	if err := p.reserveGateway(c.Gateway); err != nil {
 		return nil, err
 	}
-	p.reserveResolver()
+	among := c.Subnet
+	if c.Shared && c.Range.IsValid() && c.Range.Overlaps(c.Subnet) {
+		among = c.Range
+	}
+	p.reserveResolver(among)
 	if err := p.setRange(c.Range); err != nil {
 		return nil, err
 	}
@@ -110,12 +117,18 @@ func (p *Pool) reserveGateway(want netip.Addr) error {
 	return nil
 }
 
-// reserveResolver sets the name server's address aside, unless no container
-// would have one then.
-func (p *Pool) reserveResolver() {
+// reserveResolver sets the name server's address aside, the last one of among, unless
+// no container would have one then.
+func (p *Pool) reserveResolver(among netip.Prefix) {
 	first, last := usable(p.subnet)
+	if first.Less(among.Addr()) {
+		first = among.Addr()
+	}
+	if l := lastOf(among); l.Less(last) {
+		last = l
+	}
 	var free []netip.Addr // the two highest
-	for a := last; len(free) < 2; a = a.Prev() {
+	for a := last; !a.Less(first) && len(free) < 2; a = a.Prev() {
 		if p.reserved[a] == "" {
 			free = append(free, a)
 		}
@@ -238,6 +251,16 @@ func (p *Pool) Release(a netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.taken, a)
+}
+
+// Reserve keeps an address from being handed out, as what says. One that is not
+// of the subnet, or is reserved, is no error.
+func (p *Pool) Reserve(a netip.Addr, what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.subnet.Contains(a) && p.reserved[a] == "" {
+		p.reserved[a] = what
+	}
 }
 
 // InUse is the number of addresses that are taken.

@@ -265,3 +265,27 @@ func FuzzNew(f *testing.F) {
 		}
 	})
 }
+
+// In a subnet that others hand out too the name server's address is in the range, and
+// what is reserved later is not given.
+func TestShared(t *testing.T) {
+	p, err := New(Config{Subnet: netip.MustParsePrefix("10.1.2.0/24"), Range: netip.MustParsePrefix("10.1.2.64/29"), Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Resolver().String(); got != "10.1.2.71" {
+		t.Errorf("name server %s", got)
+	}
+	p.Reserve(netip.MustParseAddr("10.1.2.64"), "the host's")
+	p.Reserve(netip.MustParseAddr("192.0.2.1"), "of another subnet")
+	if a, err := p.Take(netip.Addr{}); err != nil || a.String() != "10.1.2.65" {
+		t.Errorf("first address %s, %v", a, err)
+	}
+	if _, err := p.Take(netip.MustParseAddr("10.1.2.64")); err == nil {
+		t.Error("a reserved address was given")
+	}
+	one, err := New(Config{Subnet: netip.MustParsePrefix("10.1.2.0/24"), Range: netip.MustParsePrefix("10.1.2.64/32"), Shared: true})
+	if err != nil || one.Resolver().IsValid() {
+		t.Errorf("a range of one address: name server %v, %v", one, err)
+	}
+}

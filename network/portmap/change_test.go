@@ -79,7 +79,7 @@ func TestWithout(t *testing.T) {
 
 // Agree changes all or nothing, and keeps what is wanted.
 func TestAgree(t *testing.T) {
-	table := NewTable()
+	table := NewTable(nil)
 	v4 := []netip.Addr{any4}
 	free := func() Want { return Want{Protocol: network.TCP, Inside: 80} }
 	have, err := table.Reserve("web", []Want{free(), free()}, v4)

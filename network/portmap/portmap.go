@@ -43,6 +43,16 @@ type Port struct {
 	// Loopback: the same port of [::1] is held with it, as the container has no IPv6
 	// address, and asked for is every address.
 	Loopback bool `json:",omitempty"`
+	// Arrives is where packets to it come in, if that is not Host.
+	Arrives netip.AddrPort `json:",omitzero"`
+}
+
+// At is where packets to the port come in.
+func (p Port) At() netip.AddrPort {
+	if p.Arrives.IsValid() {
+		return p.Arrives
+	}
+	return p.Host
 }
 
 func (p Port) String() string { return fmt.Sprintf("%s/%s", p.Host, p.Protocol) }

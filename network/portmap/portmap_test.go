@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestReserve(t *testing.T) {
-	table := NewTable()
+	table := NewTable(nil)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestReserve(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0].Host.Port() <= used {
 		t.Errorf("of a range: %v, %v", got, err)
 	}
-	if err := NewTable().Restore("web", got); err == nil {
+	if err := NewTable(nil).Restore("web", got); err == nil {
 		t.Error("a port that another berthd holds was restored")
 	}
 	table.Release(got)

@@ -178,7 +178,7 @@ func (r *reservation) keep(have, gone []Port, wants []Want) [][]Port {
 
 // impossible says why nothing can lead from a want's address to the container, nil if it can.
 func (r *reservation) impossible(w Want) error {
-	if !w.HostIP.IsValid() || sameFamily(w.HostIP, r.families) || w.HostIP == netip.IPv6Loopback() && w.Protocol != network.SCTP {
+	if !w.HostIP.IsValid() || sameFamily(w.HostIP, r.families) || r.here && w.HostIP == netip.IPv6Loopback() && w.Protocol != network.SCTP {
 		return nil
 	}
 	return invalid("publish port %d/%s at %s: the container's network has no %s", w.Inside, w.Protocol, w.HostIP, family(w.HostIP))
@@ -201,7 +201,7 @@ func (r *reservation) fulfil(w Want, have []Port) (got []Port, err error) {
 	if err != nil {
 		err = fmt.Errorf("publish port %d/%s: %w", w.Inside, w.Protocol, err)
 	}
-	everywhere := !w.HostIP.IsValid() && w.Protocol != network.SCTP && !sameFamily(netip.IPv6Unspecified(), r.families)
+	everywhere := r.here && !w.HostIP.IsValid() && w.Protocol != network.SCTP && !sameFamily(netip.IPv6Unspecified(), r.families)
 	for i := range got {
 		got[i].Loopback = everywhere && r.holdLoopback(got[i])
 	}
@@ -213,12 +213,18 @@ func (r *reservation) complete(w Want, have []Port) (got []Port, err error) {
 	number := have[0].Host.Port()
 	for _, ip := range r.addresses(w) {
 		at := netip.AddrPortFrom(ip, number)
-		if !slices.ContainsFunc(have, func(p Port) bool { return p.Host == at }) {
-			if _, err = r.hold(w.Protocol, at); err != nil {
+		p := Port{Protocol: w.Protocol, Inside: w.Inside, Host: at}
+		if i := slices.IndexFunc(have, func(p Port) bool { return p.Host == at }); i >= 0 {
+			p.Arrives = have[i].Arrives
+		} else {
+			held, e := r.hold(w.Protocol, at)
+			if e != nil {
+				err = e
 				continue
 			}
+			p.Arrives = held.Arrives
 		}
-		got = append(got, Port{Protocol: w.Protocol, Inside: w.Inside, Host: at})
+		got = append(got, p)
 	}
 	return got, err
 }
@@ -267,13 +273,13 @@ func (r *reservation) takeAny(w Want, ips []netip.Addr) ([]Port, error) {
 func (r *reservation) takeAt(w Want, ips []netip.Addr, n uint16) (got []Port, err error) {
 	before := len(r.fresh)
 	for _, ip := range ips {
-		at, err := r.hold(w.Protocol, netip.AddrPortFrom(ip, n))
+		held, err := r.hold(w.Protocol, netip.AddrPortFrom(ip, n))
 		if err != nil {
 			r.giveUp(before)
 			return nil, err
 		}
-		n = at.Port()
-		got = append(got, Port{Protocol: w.Protocol, Inside: w.Inside, Host: at})
+		n = held.Port
+		got = append(got, Port{Protocol: w.Protocol, Inside: w.Inside, Host: netip.AddrPortFrom(ip, n), Arrives: held.Arrives})
 	}
 	return got, nil
 }
@@ -287,41 +293,45 @@ func (r *reservation) giveUp(n int) {
 }
 
 // hold binds a socket, or takes over one that the owner has to spare.
-func (r *reservation) hold(proto network.IPProtocol, at netip.AddrPort) (netip.AddrPort, error) {
+func (r *reservation) hold(proto network.IPProtocol, at netip.AddrPort) (Held, error) {
 	k := key{proto, at}
 	if r.spare[k] && r.holds[k] != nil && r.holds[k].of == (key{}) {
-		return at, nil
+		return Held{Port: at.Port(), Arrives: r.holds[k].arrives}, nil
 	}
 	for other, h := range r.holds {
 		if !r.busy[busyKey{proto, at.Port()}] {
 			break // nobody has it at any address: the usual case, and there may be thousands of others
 		}
 		if other.proto == proto && at.Port() != 0 && other.host.Port() == at.Port() && overlap(other.host.Addr(), at.Addr()) {
-			return at, errdefs.ErrConflict.WithMessage(fmt.Sprintf("port %s/%s of the host is published by container %s: choose another", at, proto, h.owner))
+			return Held{}, errdefs.ErrConflict.WithMessage(fmt.Sprintf("port %s/%s of the host is published by container %s: choose another", at, proto, h.owner))
 		}
 	}
-	socket, port, err := bind(proto, at)
+	held, err := r.bind(proto, at)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return at, &inUseError{proto, at, ""}
+		return held, &inUseError{at: at, proto: proto, err: err}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return at, invalid("the host has no address %s", at.Addr())
+		return held, invalid("the host has no address %s", at.Addr())
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return held, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
+			"port %s/%s of the host is not for ordinary users: choose one from 1024 on, or let them have it, as root: \"sysctl net.ipv4.ip_unprivileged_port_start=%d\"", at, proto, at.Port()))
 	case errors.Is(err, syscall.EPROTONOSUPPORT) && proto == network.SCTP:
-		return at, errdefs.ErrNotImplemented.WithMessage("the kernel has no SCTP, neither has the container: load its module sctp")
+		return held, errdefs.ErrNotImplemented.WithMessage("the kernel has no SCTP, neither has the container: load its module sctp")
 	case err != nil:
-		return at, fmt.Errorf("reserve port %s/%s of the host: %w", at, proto, err)
+		return held, fmt.Errorf("reserve port %s/%s of the host: %w", at, proto, err)
 	}
-	at = netip.AddrPortFrom(at.Addr(), port)
-	r.holds[key{proto, at}] = &hold{socket: socket, owner: r.owner}
-	r.busy[busyKey{proto, port}] = true
-	r.fresh = append(r.fresh, key{proto, at})
-	return at, nil
+	k.host = netip.AddrPortFrom(at.Addr(), held.Port)
+	r.holds[k] = &hold{socket: held.Closer, owner: r.owner, arrives: held.Arrives}
+	r.busy[busyKey{proto, held.Port}] = true
+	r.fresh = append(r.fresh, k)
+	return held, nil
 }
 
 // inUseError says that a program has a port. Its class is Conflict.
 type inUseError struct {
 	proto network.IPProtocol
 	at    netip.AddrPort
+	err   error
 	whom  string
 }
 
@@ -333,4 +343,9 @@ func (e *inUseError) Error() string {
 func (e *inUseError) Conflict() {}
 
 // explain finds out which program has the port.
-func (e *inUseError) explain() { e.whom = byWhom(e.proto, e.at.Port()) }
+func (e *inUseError) explain() {
+	var taker Taker
+	if errors.As(e.err, &taker) {
+		e.whom = taker.ByWhom()
+	}
+}

@@ -14,9 +14,31 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
-// bind makes the socket that holds a port. It is not reusable, so that nobody
+// taken is an error of bind about a port that others have.
+type taken struct {
+	error
+	proto network.IPProtocol
+	port  uint16
+}
+
+// Unwrap returns the errno.
+func (t taken) Unwrap() error { return t.error }
+
+// ByWhom implements Taker.
+func (t taken) ByWhom() string { return ByWhom(t.proto, t.port) }
+
+// bind holds a port of this process's network namespace.
+func bind(proto network.IPProtocol, at netip.AddrPort) (Held, error) {
+	f, port, err := bindSocket(proto, at)
+	if err != nil {
+		return Held{}, taken{err, proto, at.Port()}
+	}
+	return Held{Closer: f, Port: port}, nil
+}
+
+// bindSocket makes the socket that holds a port. It is not reusable, so that nobody
 // else can bind the port either.
-func bind(proto network.IPProtocol, at netip.AddrPort) (_ *os.File, port uint16, err error) {
+func bindSocket(proto network.IPProtocol, at netip.AddrPort) (_ *os.File, port uint16, err error) {
 	domain, typ, number := syscall.AF_INET, syscall.SOCK_STREAM, 0
 	if at.Addr().Is6() {
 		domain = syscall.AF_INET6
@@ -107,9 +129,9 @@ func as4(a netip.Addr) (b [4]byte) {
 	return b
 }
 
-// byWhom says " by NAME (process N)" if a process that has the port is found. It
+// ByWhom says " by NAME (process N)" if a process that has the port is found. It
 // is only for an error's text: what cannot be read is left out.
-func byWhom(proto network.IPProtocol, port uint16) string {
+func ByWhom(proto network.IPProtocol, port uint16) string {
 	for _, name := range []string{string(proto), string(proto) + "6"} {
 		inode := inodeOf("/proc/net/"+name, port)
 		if inode == "" {

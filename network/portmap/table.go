@@ -3,6 +3,7 @@ package portmap
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"sync"
@@ -10,8 +11,30 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
+// Held is a port of the host that somebody holds until he closes it.
+type Held struct {
+	io.Closer
+	Port uint16
+	// Arrives is where packets to it come in, if that is not the port itself.
+	Arrives netip.AddrPort
+}
+
+// Bind holds a port; port 0 lets the kernel choose one. An error that is a
+// Taker's may tell who has it.
+type Bind func(proto network.IPProtocol, at netip.AddrPort) (Held, error)
+
+// Taker is an error of Bind that knows more than its errno.
+type Taker interface {
+	error
+	// ByWhom is " by NAME (process N)", or empty. It may take a while to find out.
+	ByWhom() string
+}
+
 // Table holds ports. It is safe for concurrent use.
 type Table struct {
+	bind Bind
+	here bool // ports are those of this process's network namespace
+
 	mu    sync.Mutex
 	holds map[key]*hold    // guarded by mu
 	busy  map[busyKey]bool // guarded by mu; held at some address, or it was
@@ -28,13 +51,21 @@ type key struct {
 }
 
 type hold struct {
-	socket *os.File
-	owner  string
-	of     key // set if it is held for the Loopback of that one
+	socket  io.Closer // a file, where ports are this namespace's
+	owner   string
+	arrives netip.AddrPort
+	of      key // set if it is held for the Loopback of that one
 }
 
-// NewTable returns an empty table.
-func NewTable() *Table { return &Table{holds: map[key]*hold{}, busy: map[busyKey]bool{}} }
+// NewTable returns an empty table. b is nil for the ports of this process's network
+// namespace; whoever else holds them leads [::1] to containers as well.
+func NewTable(b Bind) *Table {
+	t := &Table{bind: b, here: b == nil, holds: map[key]*hold{}, busy: map[busyKey]bool{}}
+	if b == nil {
+		t.bind = bind
+	}
+	return t
+}
 
 // Reserve holds a port for each want and address family, all or none. families
 // are the unspecified addresses of those that the container has. owner is the
@@ -44,16 +75,17 @@ func (t *Table) Reserve(owner string, wants []Want, families []netip.Addr) ([]Po
 	return t.Agree(owner, nil, nil, wants, families)
 }
 
-// Restore holds ports that a running container has already.
+// Restore holds ports that a running container has already, and writes where they
+// arrive.
 func (t *Table) Restore(owner string, ports []Port) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := &reservation{Table: t, owner: owner}
 	var errs []error
-	for _, p := range ports {
-		if _, err := r.hold(p.Protocol, p.Host); err != nil {
-			errs = append(errs, err)
-		}
+	for i, p := range ports {
+		h, err := r.hold(p.Protocol, p.Host)
+		errs = append(errs, err)
+		ports[i].Arrives = h.Arrives
 		if p.Loopback {
 			r.holdLoopback(p)
 		}
@@ -92,7 +124,9 @@ func (t *Table) release(ports []Port) {
 
 func (t *Table) drop(k key) {
 	if h := t.holds[k]; h != nil {
-		_ = h.socket.Close() // nothing is written to it here
+		if h.socket != nil {
+			_ = h.socket.Close() // nothing is written to it here
+		}
 		delete(t.holds, k)
 	}
 }
@@ -126,8 +160,12 @@ func (t *Table) Socket(proto string, host netip.AddrPort) (*os.File, error) {
 	if h == nil {
 		return nil, nil //nolint:nilnil // none, which is no error
 	}
-	if err := listen(h.socket, p.Protocol); err != nil {
+	socket, ok := h.socket.(*os.File)
+	if !ok {
+		return nil, nil //nolint:nilnil // it is somebody else's
+	}
+	if err := listen(socket, p.Protocol); err != nil {
 		return nil, fmt.Errorf("listen at port %s: %w", p, err)
 	}
-	return h.socket, nil
+	return socket, nil
 }

@@ -112,16 +112,27 @@ func (p *Process) takeOver(keeper int, terminal bool) (err error) {
 	return err
 }
 
-// isKeeper says whether a process is the keeper of id: its executable is a
-// program and its arguments name the container. A pid may have been used again.
-func isKeeper(pid int, id string) bool {
+// isKeeper says whether a process is the keeper of id. A pid may have been used again.
+func isKeeper(pid int, id string) bool { return id != "" && keeperOf(pid) == id }
+
+// keeperOf is the id of the container or exec that a process is the keeper of: its
+// executable is a program and its arguments name it. Empty if it is none.
+func keeperOf(pid int) string {
 	dir := fmt.Sprintf("/proc/%d", pid)
 	exe, err := os.Readlink(dir + "/exe")
 	if err != nil || !strings.HasPrefix(exe, "/memfd:berth") {
-		return false
+		return ""
 	}
 	cmdline, err := os.ReadFile(dir + "/cmdline")
-	return err == nil && string(cmdline) == keeperName+"\x00"+id+"\x00"
+	if err != nil {
+		return ""
+	}
+	name, rest, _ := strings.Cut(string(cmdline), "\x00")
+	id, end, _ := strings.Cut(rest, "\x00")
+	if name != keeperName || end != "" {
+		return ""
+	}
+	return id
 }
 
 // KillKeeper ends the keeper of a container that cannot be adopted: its daemon was
@@ -157,4 +168,41 @@ func killKeeper(pid int, id string) error {
 		}
 	}
 	return errors.Join(err, keeper.Close())
+}
+
+// RunningKeeper finds a keeper that runs, of any of the containers whose run
+// directories are below dir; 0 if none does. A daemon of a user enters the
+// namespaces that it holds.
+func RunningKeeper(dir string) (int, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look for running containers: %w", err)
+	}
+	unrecorded := map[string]bool{}
+	for _, e := range entries {
+		var rec keeperRecord
+		err := readRecord(dir+"/"+e.Name(), keeperFile, &rec)
+		if err == nil && isKeeper(rec.Keeper, e.Name()) {
+			return rec.Keeper, nil
+		}
+		unrecorded[e.Name()] = err != nil
+	}
+	// Its daemon was killed before the keeper's first record.
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, fmt.Errorf("look for running containers: %w", err)
+	}
+	for _, p := range processes {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		if id := keeperOf(pid); unrecorded[id] {
+			return pid, nil
+		}
+	}
+	return 0, nil
 }

@@ -8,6 +8,7 @@
 package lifecycle
 
 import (
+	"os"
 	"syscall"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type Runtime struct {
 	lastCap        int
 	detachedLayers bool
+	bindDevices    bool // no device nodes can be made
 	filters        seccomp.Cache
 }
 
@@ -40,7 +42,7 @@ func New() (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runtime{lastCap: last, detachedLayers: detached}, nil
+	return &Runtime{lastCap: last, detachedLayers: detached, bindDevices: linux.InUserNamespace()}, nil
 }
 
 // Args say what to start.
@@ -57,6 +59,12 @@ type Args struct {
 	// OpenStdin asks for a pipe to the process's standard input; without it
 	// that is /dev/null. Ignored with a terminal.
 	OpenStdin bool
+	// Namespaces are the files of those that the spec joins by path; the paths are
+	// only shown. They and Tmpfs stay the caller's.
+	Namespaces map[specs.LinuxNamespaceType]*os.File
+	// Tmpfs are the detached mounts of the spec's tmpfs with option tmpcopyup, in
+	// their order: somebody else has made them.
+	Tmpfs []*os.File
 	// Pairs join the container's network namespace to bridges.
 	Pairs []netdevice.Pair
 	// ConsoleWidth and ConsoleHeight are the terminal's first size in cells; 0 leaves it.

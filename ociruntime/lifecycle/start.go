@@ -14,6 +14,8 @@ import (
 	"berth/ociruntime/facts"
 	"berth/ociruntime/plan"
 	"berth/ociruntime/program"
+
+	"github.com/containerd/errdefs"
 )
 
 // Start makes the container and starts its command. When it returns nil the
@@ -23,6 +25,10 @@ func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
 	var undo cleanup.Stack
 	defer undo.Run(&err)
 	in, err := r.input(a)
+	if err != nil {
+		return nil, err
+	}
+	given, err := a.given()
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +51,7 @@ func (r *Runtime) Start(ctx context.Context, a Args) (_ *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
+	files.inherit = append(files.inherit, given...)
 	prog, err := plan.Build(in)
 	if err != nil {
 		files.handedOver()
@@ -84,15 +91,10 @@ func (r *Runtime) input(a Args) (plan.Input, error) {
 	in := plan.Input{
 		Spec: a.Spec, Rootfs: a.Rootfs, Width: a.ConsoleWidth, Height: a.ConsoleHeight,
 		Pairs: a.Pairs, LastCap: r.lastCap, AttachedLayers: !r.detachedLayers, Keyring: "_ses." + a.ID,
+		BindDevices: r.bindDevices,
 	}
 	if a.Spec.Process == nil || a.Spec.Linux == nil {
 		return in, fmt.Errorf("the spec of container %s has no process or no linux section", a.ID)
-	}
-	if joined := plan.Joined(a.Spec); len(joined) > 0 {
-		return in, fmt.Errorf("namespace %s by path %s is not supported: only new namespaces are", joined[0].Type, joined[0].Path)
-	}
-	if filled := plan.CopyUps(a.Spec); len(filled) > 0 {
-		return in, fmt.Errorf("tmpfs %s with option tmpcopyup is not supported: fill it from the container", filled[0].Destination)
 	}
 	if s := a.Spec.Linux.Seccomp; s != nil {
 		f, err := r.filters.Compile(s, runtime.GOARCH)
@@ -234,10 +236,14 @@ func (c *Container) Delete(ctx context.Context) error {
 	return errors.Join(err, c.cgroup.Kill(ctx), c.cgroup.Delete(ctx))
 }
 
+func noCgroup(what string) error {
+	return errdefs.ErrFailedPrecondition.WithMessage(what + ": the container has no cgroup, as berthd is an ordinary user's: run berth as root for this")
+}
+
 // Pause freezes every process of the container.
 func (c *Container) Pause(ctx context.Context) error {
 	if c.cgroup == nil {
-		return fmt.Errorf("pause: the container has no cgroup")
+		return noCgroup("pause")
 	}
 	return c.cgroup.Pause(ctx)
 }
@@ -245,7 +251,7 @@ func (c *Container) Pause(ctx context.Context) error {
 // Resume undoes Pause.
 func (c *Container) Resume(ctx context.Context) error {
 	if c.cgroup == nil {
-		return fmt.Errorf("resume: the container has no cgroup")
+		return noCgroup("resume")
 	}
 	return c.cgroup.Resume(ctx)
 }

@@ -36,11 +36,13 @@ func (p *planner) joined(kind specs.LinuxNamespaceType) *program.Arg {
 // The keeper works on with files and on mounts, which they do not change.
 func (p *planner) enterJoined() {
 	for _, n := range Joined(p.in.Spec) {
-		if n.Type == specs.UserNamespace {
-			continue // it would take the host's privileges away
-		}
-		if n.Type == specs.MountNamespace {
-			continue // the host's files are needed, see guest
+		switch {
+		case n.Type == specs.UserNamespace: // it would take the host's privileges away
+			continue
+		case n.Type == specs.MountNamespace: // the host's files are needed, see guest
+			continue
+		case n.Type == specs.PIDNamespace && p.joined(specs.UserNamespace) != nil: // see cloneInUser
+			continue
 		}
 		p.Do("enter the %s namespace %s", n.Type, n.Path)
 		p.Remedy("it must be a namespace of type %s", n.Type)
@@ -66,6 +68,11 @@ func (p *planner) cloneInUser(userns program.Arg, flags uint64, what string) {
 	}
 	p.Goto(done)
 	p.Place(enter)
+	if pids := p.joined(specs.PIDNamespace); pids != nil {
+		// Not before: a process that lives there is told the init's number there.
+		p.Do("enter the pid namespace")
+		p.Call("setns", linux.SysSetns, *pids, program.Flags(linux.CloneNewpid, "CLONE_NEWPID"))
+	}
 	p.Do("enter the user namespace")
 	p.Call("setns", linux.SysSetns, userns, program.Flags(linux.CloneNewuser, "CLONE_NEWUSER"))
 	p.Do("clone init")

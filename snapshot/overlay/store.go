@@ -28,6 +28,8 @@ const (
 type Store struct {
 	root   string // absolute
 	unpack snapshot.Unpack
+	// userXattrs: in a user namespace, see linux.Overlay.
+	userXattrs bool
 
 	mu sync.Mutex
 	// busy has the layers being unpacked; the channel is closed at the end.
@@ -45,7 +47,7 @@ func Open(dataRoot string, unpack snapshot.Unpack) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{root: root, unpack: unpack, busy: map[digest.Digest]chan struct{}{}, sizes: map[digest.Digest]int64{}}
+	s := &Store{root: root, unpack: unpack, userXattrs: linux.InUserNamespace(), busy: map[digest.Digest]chan struct{}{}, sizes: map[digest.Digest]int64{}}
 	for _, dir := range []string{s.layers("empty"), filepath.Join(root, containersDir)} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("open layers: %w", err)

@@ -26,7 +26,7 @@ func (s *Store) View(chain []digest.Digest) (linux.Overlay, error) {
 	for i := 0; len(lower) < 2; i++ {
 		lower = append(lower, path.Join(layersDir, "empty", fmt.Sprint(i)))
 	}
-	return linux.Overlay{Root: s.root, Lower: lower}, nil
+	return linux.Overlay{Root: s.root, Lower: lower, UserXattrs: s.userXattrs}, nil
 }
 
 // Prepare implements [snapshot.Unions]. The writable layer's top directory is
@@ -43,7 +43,7 @@ func (s *Store) Prepare(_ context.Context, container string, chain []digest.Dige
 		lower = []string{path.Join(layersDir, "empty", "0")}
 	}
 	dir := path.Join(containersDir, container)
-	union := linux.Overlay{Root: s.root, Lower: lower, Upper: path.Join(dir, "upper"), Work: path.Join(dir, "work")}
+	union := linux.Overlay{Root: s.root, Lower: lower, Upper: path.Join(dir, "upper"), Work: path.Join(dir, "work"), UserXattrs: s.userXattrs}
 	if err := s.makeWritable(union); err != nil {
 		return linux.Overlay{}, fmt.Errorf("make writable layer of container %s: %w", container, err)
 	}
@@ -98,7 +98,7 @@ func (s *Store) lower(chain []digest.Digest) ([]string, error) {
 		if err := checkDigest(chain[i]); err != nil {
 			return nil, err
 		}
-		hides, err := hidesBelow(s.layers(chain[i].Encoded()))
+		hides, err := s.hidesBelow(s.layers(chain[i].Encoded()))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("layer %s is not unpacked: pull its image again: %w", chain[i], errdefs.ErrNotFound)
 		}
@@ -113,13 +113,13 @@ func (s *Store) lower(chain []digest.Digest) ([]string, error) {
 	return lower, nil
 }
 
-func hidesBelow(layer string) (bool, error) {
+func (s *Store) hidesBelow(layer string) (bool, error) {
 	dir, err := os.Open(layer)
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = dir.Close() }() // read only
-	value, err := linux.Xattr(dir, "trusted.overlay.opaque")
+	value, err := linux.Xattr(dir, linux.OpaqueXattr(s.userXattrs))
 	if errors.Is(err, syscall.ENODATA) {
 		return false, nil
 	}

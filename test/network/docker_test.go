@@ -17,16 +17,7 @@ func TestDockerCLI(t *testing.T) {
 	l := start(t)
 	o := cable(t)
 	l.Must(t, "pull", "-q", "toolbox")
-	docker := func(args ...string) string {
-		t.Helper()
-		cmd := exec.Command(cli, args...)
-		cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+filepath.Join(l.Run, "berth.sock"), "DOCKER_CONFIG="+t.TempDir())
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("docker %s: %v: %s", strings.Join(args, " "), err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
+	docker := l.docker(cli)
 	shows := func(out string, parts ...string) {
 		t.Helper()
 		for _, p := range parts {
@@ -56,5 +47,20 @@ func TestDockerCLI(t *testing.T) {
 	shows(docker("network", "prune", "-f"), "n2")
 	if left := docker("network", "ls", "-q", "--filter", "type=custom"); left != "" {
 		t.Errorf("networks left: %s", left)
+	}
+}
+
+// docker returns a function that runs the docker CLI and returns what it prints.
+func (l *lab) docker(cli string) func(args ...string) string {
+	config := l.t.TempDir()
+	return func(args ...string) string {
+		l.t.Helper()
+		cmd := exec.Command(cli, args...)
+		cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+filepath.Join(l.Run, "berth.sock"), "DOCKER_CONFIG="+config)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			l.t.Fatalf("docker %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+		return strings.TrimSpace(string(out))
 	}
 }

@@ -84,7 +84,7 @@ func bulk(t *testing.T, addr string) {
 	}
 	var sent sync.WaitGroup
 	sent.Go(func() {
-		if _, err := io.Copy(c, io.LimitReader(zeros{}, size)); err != nil {
+		if _, err := io.Copy(c, io.LimitReader(nothing{}, size)); err != nil {
 			t.Error(err)
 		}
 		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
@@ -102,9 +102,9 @@ func bulk(t *testing.T, addr string) {
 	sent.Wait()
 }
 
-type zeros struct{}
+type nothing struct{}
 
-func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+func (nothing) Read(b []byte) (int, error) { return len(b), nil }
 
 // TestLoopback6Many: connections at once, more than are relayed, and what is left of them.
 func TestLoopback6Many(t *testing.T) {

@@ -44,6 +44,8 @@ func play(role string, args []string) error {
 		return look(args)
 	case "without-netfilter":
 		return withoutNetfilter(args)
+	case "echo":
+		return echo(args[0], args[1])
 	case "load":
 		return load(args[0], args[1])
 	}
@@ -200,3 +202,34 @@ func askOn(c net.Conn) (string, error) {
 	}
 	return strings.TrimSpace(string(buf[:n])), nil
 }
+
+// echo sends a server many bytes and reads them back.
+func echo(addr, bytes string) error {
+	n, err := strconv.ParseInt(bytes, 10, 64)
+	if err != nil {
+		return err
+	}
+	c, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return why(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(berthtest.Limit)); err != nil {
+		return err
+	}
+	r := bufio.NewReader(c)
+	if _, err := r.ReadString('\n'); err != nil { // who the client is
+		return err
+	}
+	var sent sync.WaitGroup
+	sent.Go(func() { _, err = io.CopyN(c, zeros{}, n) })
+	got, readErr := io.CopyN(io.Discard, r, n)
+	sent.Wait()
+	fmt.Println(got, "bytes")
+	return errors.Join(err, readErr)
+}
+
+// zeros has no end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

@@ -82,10 +82,16 @@ func SetUp(c *call.Calls, devices []Device) {
 	}
 }
 
+// refusal is an error that the kernel may answer with, and what it means.
+type refusal struct {
+	errno  syscall.Errno
+	remedy string
+}
+
 // send sends a message over a socket of its own, and ends the program if the
 // kernel does not take it. The answer is a struct nlmsgerr behind a header: an
 // errno and the length of the message that it is about, in one word.
-func send(c *call.Calls, buf program.Buffer, size int) {
+func send(c *call.Calls, buf program.Buffer, size int, more ...refusal) {
 	sock, zero := c.Slot("route"), program.Int(0)
 	c.Call("socket", syscall.SYS_SOCKET, program.Flags(syscall.AF_NETLINK, "AF_NETLINK"), program.Flags(syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, "SOCK_RAW"), program.Flags(syscall.NETLINK_ROUTE, "NETLINK_ROUTE")).To(sock)
 	c.Call("sendto", syscall.SYS_SENDTO, sock.Value(), buf.At(0), program.Int(size), zero, zero, zero)
@@ -97,14 +103,14 @@ func send(c *call.Calls, buf program.Buffer, size int) {
 	}
 	got, good := answer.Slot(16).Value(), c.Label("done")
 	c.IfEqual(got, said(0), good)
-	for _, why := range []struct {
-		errno  syscall.Errno
-		remedy string
-	}{
+	for _, why := range append(more, []refusal{
 		{syscall.EEXIST, "a device there has that name or address"},
 		{syscall.ENODEV, "the host has no such device any more"},
 		{syscall.EINVAL, "the device is one that stays where it is, or the name is none for a device"},
-	} {
+		{syscall.EBUSY, "a device is a parent of macvlans or of ipvlans or a port of a bridge, never two of them"},
+		{syscall.EOPNOTSUPP, "the kernel is built without this kind of device"},
+		{syscall.EADDRINUSE, "another device of the same parent has this address"},
+	}...) {
 		is, other := c.Label(why.errno.Error()), c.Label("not "+why.errno.Error())
 		c.IfEqual(got, said(why.errno), is)
 		c.Goto(other)
@@ -147,3 +153,5 @@ func encode(a Attribute) []byte {
 }
 
 func le32(v uint32) []byte { return binary.LittleEndian.AppendUint32(nil, v) }
+
+func le16(v uint16) []byte { return binary.LittleEndian.AppendUint16(nil, v) }

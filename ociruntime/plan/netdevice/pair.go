@@ -11,13 +11,34 @@ import (
 	"berth/ociruntime/program"
 )
 
-// Pair is a veth pair to be made: one end on a bridge of the host, the other in
-// the container, where it is born: nothing has to be moved (veth(4)).
+// Kind is what an interface of a container is to the kernel.
+type Kind string
+
+// The kinds of interfaces.
+const (
+	Veth    Kind = "veth"    // one end of a pair; the other is on a bridge of the host (veth(4))
+	Macvlan Kind = "macvlan" // a device with an Ethernet address of its own at the host's parent
+	Ipvlan  Kind = "ipvlan"  // one that shares the parent's Ethernet address
+)
+
+// Pair is an interface to be made and the device of the host that it leads to. It is
+// born in the container's namespace: nothing has to be moved.
 type Pair struct {
-	// Host is the end on the host, HostIndex a number that no device there has.
-	Host      string
+	Kind Kind // empty: Veth
+	// HostIndex is a number that no device of the host has: that of a veth's end there.
 	HostIndex uint32
-	// Bridge is the number of the bridge that the host's end becomes a port of.
+	// Inside is the name in the container.
+	Inside    string
+	MAC       net.HardwareAddr // nil: the kernel's choice
+	MTU       uint32           // 0: the kernel's choice
+	Addresses []netip.Prefix
+	// Gateways are where everything else is sent, at most one of each family. An
+	// unspecified one: to the device itself, which needs no router.
+	Gateways []netip.Addr
+
+	// Of a Veth. Host is the end on the host; Bridge is the number of the bridge that it
+	// becomes a port of.
+	Host       string
 	Bridge     uint32
 	BridgeName string
 	// Isolated: the port's traffic goes to the host only, not to other isolated ones.
@@ -25,69 +46,121 @@ type Pair struct {
 	// Hairpin: what comes from the port may go back to it, as when a container asks for
 	// a port that it publishes itself, on a host whose bridges pass netfilter.
 	Hairpin bool
-	// Inside is the container's end.
-	Inside    string
-	MAC       net.HardwareAddr
-	MTU       uint32
-	Addresses []netip.Prefix
-	// Gateways are where everything else is sent, at most one of each family.
-	Gateways []netip.Addr
+	// Limit is what may pass.
+	Limit Limit
+
+	// Of the others. Parent is the number of the host's device; Mode and Flags are
+	// the kernel's (linux/if_link.h), Flags an Ipvlan's alone.
+	Parent     uint32
+	ParentName string
+	Mode       uint32
+	Flags      uint16
 }
 
-// insideIndex is the number of the container's end: free there, as its namespace
+// insideIndex is the number of the container's interface: free there, as its namespace
 // begins with low ones.
-func (p Pair) insideIndex() uint32 { return firstIndex + p.HostIndex }
+func (p Pair) insideIndex() uint32 { return InsideIndex(p.HostIndex) }
 
-// Make makes the pairs, with their inner ends in the namespace whose file open
-// puts into a slot.
+// InsideIndex is the number in the container of an interface with this HostIndex.
+func InsideIndex(hostIndex uint32) uint32 { return firstIndex + hostIndex }
+
+// Make makes the interfaces in the namespace whose file open puts into a slot.
 func Make(c *call.Calls, pairs []Pair, open func(to program.Slot)) {
 	for _, p := range pairs {
-		c.Do("make network device %s, on bridge %s as %s", p.Inside, p.BridgeName, p.Host)
-		m, file := p.birth()
-		buf := c.Buffer("veth", append(m, 0, 0, 0, 0)) // the number is stored as a word
+		var m []byte // ends with the number of the namespace's file
+		switch p.Kind {
+		case Macvlan, Ipvlan:
+			c.Do("make network device %s, a %s of %s", p.Inside, p.Kind, p.ParentName)
+			m = p.offspring()
+		default:
+			c.Do("make network device %s, on bridge %s as %s", p.Inside, p.BridgeName, p.Host)
+			m = p.birth()
+		}
+		file := len(m) - 4
+		buf := c.Buffer("device", append(m, 0, 0, 0, 0)) // the number is stored as a word
 		open(buf.Slot(file))
 		send(c, buf, len(m))
 		c.Call("close", syscall.SYS_CLOSE, buf.Slot(file).Value())
-		var port []byte
-		if p.Isolated {
-			port = append(port, encode(Attribute{linux.IflaBrportIsolated, []byte{1}})...)
-		}
-		if p.Hairpin {
-			port = append(port, encode(Attribute{linux.IflaBrportMode, []byte{1}})...)
-		}
-		if len(port) > 0 {
-			c.Do("set bridge port %s", p.Host)
-			head := linkHead(p.HostIndex, 0, 0)
-			head[0] = syscall.AF_BRIDGE
-			m := whole(append(message(linux.RtmSetlink, head), encode(Attribute{linux.IflaProtinfo | linux.NlaFNested, port})...))
-			send(c, c.Buffer("port", m), len(m))
-		}
+		p.setPort(c)
+		p.limit(c)
 	}
 }
 
-// birth is the message that makes the pair; at file lies the number of the
-// namespace's file, which comes last.
-func (p Pair) birth() (m []byte, file int) {
-	mtu := encode(Attribute{syscall.IFLA_MTU, le32(p.MTU)})
+// setPort sets what is asked for of a port of a bridge.
+func (p Pair) setPort(c *call.Calls) {
+	var port []byte
+	if p.Isolated {
+		port = append(port, encode(Attribute{linux.IflaBrportIsolated, []byte{1}})...)
+	}
+	if p.Hairpin {
+		port = append(port, encode(Attribute{linux.IflaBrportMode, []byte{1}})...)
+	}
+	if len(port) == 0 {
+		return
+	}
+	c.Do("set bridge port %s", p.Host)
+	head := linkHead(p.HostIndex, 0, 0)
+	head[0] = syscall.AF_BRIDGE
+	m := whole(append(message(linux.RtmSetlink, head), encode(Attribute{linux.IflaProtinfo | linux.NlaFNested, port})...))
+	send(c, c.Buffer("port", m), len(m))
+}
+
+// birth is the message that makes a veth pair.
+func (p Pair) birth() []byte {
+	var mtu []byte
+	if p.MTU != 0 {
+		mtu = encode(Attribute{syscall.IFLA_MTU, le32(p.MTU)})
+	}
 	peer := linkHead(p.insideIndex(), 0, 0)
 	peer = append(peer, encode(Attribute{syscall.IFLA_IFNAME, append([]byte(p.Inside), 0)})...)
 	peer = append(peer, mtu...)
-	peer = append(peer, encode(Attribute{syscall.IFLA_ADDRESS, p.MAC})...)
+	if len(p.MAC) > 0 {
+		peer = append(peer, encode(Attribute{syscall.IFLA_ADDRESS, p.MAC})...)
+	}
 	peer = append(peer, encode(Attribute{linux.IflaNetNsFd, le32(0)})...)
-	data := encode(Attribute{linux.VethInfoPeer, peer})
-	info := encode(Attribute{linux.IflaInfoKind, []byte("veth\x00")})
-	info = append(info, encode(Attribute{linux.IflaInfoData, data})...)
 
-	m = message(syscall.RTM_NEWLINK, linkHead(p.HostIndex, syscall.IFF_UP, syscall.IFF_UP))
-	binary.LittleEndian.PutUint16(m[6:], syscall.NLM_F_REQUEST|syscall.NLM_F_ACK|syscall.NLM_F_CREATE|syscall.NLM_F_EXCL)
+	m := newLink(p.HostIndex, syscall.IFF_UP)
 	m = append(m, encode(Attribute{syscall.IFLA_IFNAME, append([]byte(p.Host), 0)})...)
 	m = append(m, mtu...)
 	m = append(m, encode(Attribute{syscall.IFLA_MASTER, le32(p.Bridge)})...)
-	m = whole(append(m, encode(Attribute{linux.IflaLinkinfo, info})...))
-	return m, len(m) - 4
+	return whole(append(m, linkInfo(Veth, encode(Attribute{linux.VethInfoPeer, peer}))...))
 }
 
-// Configure gives the inner ends their addresses and routes and sets them up, by
+// offspring is the message that makes a macvlan or ipvlan: the parent's number is
+// one of the sender's namespace, all else is about the container's.
+func (p Pair) offspring() []byte {
+	data := encode(Attribute{linux.IflaMacvlanMode, le32(p.Mode)})
+	if p.Kind == Ipvlan {
+		data = encode(Attribute{linux.IflaIpvlanMode, le16(uint16(p.Mode))})
+		data = append(data, encode(Attribute{linux.IflaIpvlanFlags, le16(p.Flags)})...)
+	}
+	m := newLink(p.insideIndex(), 0)
+	m = append(m, encode(Attribute{syscall.IFLA_IFNAME, append([]byte(p.Inside), 0)})...)
+	m = append(m, encode(Attribute{syscall.IFLA_LINK, le32(p.Parent)})...)
+	if p.MTU != 0 {
+		m = append(m, encode(Attribute{syscall.IFLA_MTU, le32(p.MTU)})...)
+	}
+	if len(p.MAC) > 0 {
+		m = append(m, encode(Attribute{syscall.IFLA_ADDRESS, p.MAC})...)
+	}
+	m = append(m, linkInfo(p.Kind, data)...)
+	return whole(append(m, encode(Attribute{linux.IflaNetNsFd, le32(0)})...))
+}
+
+// newLink begins a message that makes a device with this number and these flags.
+func newLink(index, flags uint32) []byte {
+	m := message(syscall.RTM_NEWLINK, linkHead(index, flags, flags))
+	binary.LittleEndian.PutUint16(m[6:], syscall.NLM_F_REQUEST|syscall.NLM_F_ACK|syscall.NLM_F_CREATE|syscall.NLM_F_EXCL)
+	return m
+}
+
+// linkInfo says what kind of device it is.
+func linkInfo(kind Kind, data []byte) []byte {
+	info := encode(Attribute{linux.IflaInfoKind, append([]byte(kind), 0)})
+	return encode(Attribute{linux.IflaLinkinfo, append(info, encode(Attribute{linux.IflaInfoData, data})...)})
+}
+
+// Configure gives the interfaces their addresses and routes and sets them up, by
 // a process that is in their namespace.
 func Configure(c *call.Calls, pairs []Pair) {
 	for _, p := range pairs {
@@ -97,7 +170,11 @@ func Configure(c *call.Calls, pairs []Pair) {
 		}
 		SetUp(c, []Device{d})
 		for _, gw := range p.Gateways {
-			c.Do("route everything else by %s", gw)
+			if gw.IsUnspecified() {
+				c.Do("route everything else to %s", p.Inside)
+			} else {
+				c.Do("route everything else by %s", gw)
+			}
 			m := whole(p.route(gw))
 			send(c, c.Buffer("route", m), len(m))
 		}
@@ -117,12 +194,19 @@ func addressOf(a netip.Prefix) Address {
 	return out
 }
 
-// route is the default route by a gateway: struct rtmsg with its attributes.
+// route is the default route by a gateway, or by the device alone: struct rtmsg with
+// its attributes.
 func (p Pair) route(gw netip.Addr) []byte {
-	head := []byte{familyOf(gw), 0, 0, 0, syscall.RT_TABLE_MAIN, syscall.RTPROT_BOOT, syscall.RT_SCOPE_UNIVERSE, syscall.RTN_UNICAST, 0, 0, 0, 0}
+	scope := byte(syscall.RT_SCOPE_UNIVERSE)
+	if gw.IsUnspecified() && gw.Is4() {
+		scope = syscall.RT_SCOPE_LINK // IPv6 has none
+	}
+	head := []byte{familyOf(gw), 0, 0, 0, syscall.RT_TABLE_MAIN, syscall.RTPROT_BOOT, scope, syscall.RTN_UNICAST, 0, 0, 0, 0}
 	m := message(syscall.RTM_NEWROUTE, head)
 	binary.LittleEndian.PutUint16(m[6:], syscall.NLM_F_REQUEST|syscall.NLM_F_ACK|syscall.NLM_F_CREATE|syscall.NLM_F_EXCL)
-	m = append(m, encode(Attribute{syscall.RTA_GATEWAY, gw.AsSlice()})...)
+	if !gw.IsUnspecified() {
+		m = append(m, encode(Attribute{syscall.RTA_GATEWAY, gw.AsSlice()})...)
+	}
 	return append(m, encode(Attribute{syscall.RTA_OIF, le32(p.insideIndex())})...)
 }
 

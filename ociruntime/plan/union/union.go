@@ -59,6 +59,9 @@ func Detached(p *call.Calls, o *linux.Overlay, d Data, root program.Slot) {
 	if o.Upper != "" {
 		opts = append(opts, "upperdir="+o.Upper, "workdir="+o.Work)
 	}
+	if o.UserXattrs {
+		opts = append(opts, "userxattr")
+	}
 	p.NewMount("overlay", "overlay", opts, 0, root)
 	p.Call("chdir", syscall.SYS_CHDIR, p.String("/"))
 }
@@ -110,6 +113,9 @@ func ofFiles(p *call.Calls, o *linux.Overlay, data program.Slot, first int) {
 	opts := "lowerdir=" + strings.Join(lower, ":")
 	if o.Upper != "" {
 		opts += ",upperdir=" + open(o.Upper) + ",workdir=" + open(o.Work)
+	}
+	if o.UserXattrs {
+		opts += ",userxattr"
 	}
 	p.Call("chdir", syscall.SYS_CHDIR, p.String("/proc/self/fd"))
 	p.Call("mount", syscall.SYS_MOUNT, p.String("overlay"), p.String(o.Root), p.String("overlay"), program.Int(0), p.String(opts))

@@ -6,8 +6,8 @@ export BERTH_TEST_ROOT=1 BERTH_TEST_VM=$BOOT BERTH_TEST_BIN=/mnt/share/bin TMPDI
 share=/mnt/share
 failed=0
 
-# What the machine lacks: qemu-user, the go command, debootstrap, libseccomp-dev, runc.
-lacking='^(TestArm64|TestDisassembly|TestPullDebian|TestInstructionsExecuted|TestLikeRunc|.*AgainstLibseccomp)$'
+# What the machine lacks: qemu-user, the go command, debootstrap, libseccomp-dev, runc, docker.
+lacking='^(TestArm64|TestDisassembly|TestPullDebian|TestInstructionsExecuted|TestLikeRunc|.*DockerCLI|.*AgainstLibseccomp)$'
 # Of these the systemd boot is the place, as root and as the user who is logged in.
 systemd='Systemd' rootless='Rootless'
 
