@@ -315,7 +315,7 @@ func (r *reservation) hold(proto network.IPProtocol, at netip.AddrPort) (Held, e
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return held, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
 			"port %s/%s of the host is not for ordinary users: choose one from 1024 on, or let them have it, as root: \"sysctl net.ipv4.ip_unprivileged_port_start=%d\"", at, proto, at.Port()))
-	case errors.Is(err, syscall.EPROTONOSUPPORT) && proto == network.SCTP:
+	case r.here && errors.Is(err, syscall.EPROTONOSUPPORT) && proto == network.SCTP:
 		return held, errdefs.ErrNotImplemented.WithMessage("the kernel has no SCTP, neither has the container: load its module sctp")
 	case err != nil:
 		return held, fmt.Errorf("reserve port %s/%s of the host: %w", at, proto, err)
