@@ -210,7 +210,7 @@ func TestUsageErrors(t *testing.T) {
 		{"port web 0", `"0" is no port`},
 		{"run -p 80:80-81 toolbox", "give ranges of the same length"},
 		{"run --network a --network none toolbox", `invalid --network "none"`},
-		{"network", "berth network needs one of capture, connect, create, disconnect, inspect, list, ls, prune, remove, rm"},
+		{"network", "berth network needs one of capture, connect, create, disconnect, explain, inspect, list, ls, prune, remove, rm"},
 		{"network frob", "berth network needs one of capture, connect"},
 		{"network create", "berth network create needs at least 1 argument: usage: berth network create [OPTIONS] NETWORK"},
 		{"network create --nope x", "unknown flag: --nope: see 'berth network create --help'"},

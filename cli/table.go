@@ -24,7 +24,7 @@ func commands() []command.Command {
 		image.List(), image.Pull(), image.Load(), image.Tag(), image.Remove(),
 
 		network.Create(), network.List(), network.Inspect(), network.Connect(),
-		network.Disconnect(), network.Remove(), network.Prune(), network.Capture(),
+		network.Disconnect(), network.Remove(), network.Prune(), network.Capture(), network.Explain(),
 
 		system.Version(), system.Info(), help(), completion(),
 	}

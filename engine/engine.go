@@ -23,6 +23,7 @@ import (
 	"berth/events"
 	"berth/image"
 	"berth/network"
+	"berth/network/cni"
 	"berth/ociruntime/lifecycle"
 	"berth/snapshot"
 	"berth/spec"
@@ -44,8 +45,9 @@ type Config struct {
 	// Snapshots keeps layers and writable layers.
 	Snapshots snapshot.Snapshotter
 	Runtime   *lifecycle.Runtime
-	// Networks joins containers.
+	// Networks joins containers, Plugins makes networks with CNI plugins.
 	Networks *network.Networks
+	Plugins  *cni.Networks
 	// Host tells what the machine has; asked at every start.
 	Host func() (spec.Host, error)
 	// Embedded opens the archive of the image inside the binary.
@@ -137,7 +139,9 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		Images: c.Images, Snapshots: c.Snapshots, Bus: e.bus, Embedded: c.Embedded,
 		InUse: e.imagesInUse, Using: e.imagesUsing,
 	})
-	e.Verbs = networks.New(networks.Config{Networks: c.Networks, Bus: e.bus, Lock: e.lock, Tell: e.publish, RunDir: e.runDir})
+	e.Verbs = networks.New(networks.Config{
+		Networks: c.Networks, Plugins: c.Plugins, Rootless: c.Rootless, Bus: e.bus, Lock: e.lock, Tell: e.publish, RunDir: e.runDir,
+	})
 	e.watch, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.recover(ctx, left); err != nil {
 		e.stop()

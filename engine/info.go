@@ -2,13 +2,10 @@ package engine
 
 import (
 	"context"
-	"os"
-	"runtime"
 	"time"
 
 	"berth/container"
 	"berth/engine/report"
-	"berth/ociruntime/cgroups"
 
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/system"
@@ -21,35 +18,12 @@ func (e *Engine) Events(since time.Time) (past []events.Message, next <-chan eve
 
 // Version tells what this daemon is.
 func (e *Engine) Version(context.Context) (system.VersionResponse, error) {
-	kernel, err := report.KernelRelease()
-	if err != nil {
-		return system.VersionResponse{}, err
-	}
-	return system.VersionResponse{
-		Platform: system.PlatformInfo{Name: "berth"},
-		Version:  e.Config.Version, Os: "linux", Arch: runtime.GOARCH,
-		GoVersion: runtime.Version(), KernelVersion: kernel,
-		Components: []system.ComponentVersion{{Name: "Engine", Version: e.Config.Version, Details: map[string]string{
-			"Os": "linux", "Arch": runtime.GOARCH, "GoVersion": runtime.Version(), "KernelVersion": kernel,
-		}}},
-	}, nil
+	return report.Version(e.Config.Version)
 }
 
 // Info tells about the daemon and the machine.
 func (e *Engine) Info(context.Context) (system.Info, error) {
-	kernel, err := report.KernelRelease()
-	if err != nil {
-		return system.Info{}, err
-	}
 	host, err := e.Host()
-	if err != nil {
-		return system.Info{}, err
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return system.Info{}, err
-	}
-	layout, err := cgroups.Detect()
 	if err != nil {
 		return system.Info{}, err
 	}
@@ -57,28 +31,12 @@ func (e *Engine) Info(context.Context) (system.Info, error) {
 	if err != nil {
 		return system.Info{}, err
 	}
-	has := map[string]bool{}
-	for _, c := range layout.Controllers() {
-		has[c] = true
-	}
-	info := system.Info{
-		ID: name, Name: name, Images: len(images), Driver: "overlayfs",
-		MemoryLimit: has["memory"], SwapLimit: layout.SwapAccounting(), PidsLimit: has["pids"],
-		CPUCfsPeriod: has["cpu"], CPUCfsQuota: has["cpu"], CPUShares: has["cpu"], CPUSet: has["cpuset"],
-		NFd: report.OpenFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: e.bus.Listeners(),
-		SystemTime: time.Now().Format(time.RFC3339Nano), LoggingDriver: "json-file",
-		CgroupDriver: "cgroupfs", CgroupVersion: "1",
-		KernelVersion: kernel, OperatingSystem: report.OSName(), OSType: "linux", Architecture: report.Machine(),
-		NCPU: host.CPUs, MemTotal: host.Memory, DockerRootDir: e.Root, ServerVersion: e.Config.Version,
-		Runtimes: map[string]system.RuntimeWithStatus{}, DefaultRuntime: "berth",
-		LiveRestoreEnabled: true,
-		SecurityOptions:    []string{"name=seccomp,profile=builtin", "name=cgroupns", "name=userns"},
-		Plugins:            system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "ipvlan", "macvlan", "null"}, Log: []string{"json-file", "none"}},
+	info, err := report.Info(e.Config.Version, host)
+	if err != nil {
+		return system.Info{}, err
 	}
 	report.Rootless(&info, e.Rootless)
-	if host.CgroupV2 {
-		info.CgroupVersion = "2"
-	}
+	info.Images, info.DockerRootDir, info.NEventsListener = len(images), e.Root, e.bus.Listeners()
 	for _, c := range e.records.List() {
 		info.Containers++
 		switch c.Status() {

@@ -107,7 +107,8 @@ func (e *Engine) adopt(c *container.Container) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Restore(c, p.Pid()); err != nil { // its interfaces work all the same
+	rec := c.Record()
+	if err := e.Restore(&rec, p.Pid()); err != nil { // its interfaces work all the same
 		e.Log.Error("restore networks of container", "container", c.ID(), "error", err)
 	}
 	l := e.liveOf(c)

@@ -84,6 +84,9 @@ func (e *Engine) discard(ctx context.Context, c *container.Container, rec *conta
 			return err
 		}
 	}
+	if err := e.Leave(c.ID()); err != nil { // plugins failed at its end; the next daemon tries again
+		e.Log.Error("leave the networks of container", "container", c.ID(), "error", err)
+	}
 	if volumes {
 		if err := e.removeAnonymous(rec); err != nil {
 			return err

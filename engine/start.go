@@ -12,6 +12,7 @@ import (
 	"berth/container"
 	"berth/container/stdio"
 	"berth/engine/bundle"
+	"berth/engine/networks"
 	"berth/engine/share"
 	"berth/internal/cleanup"
 	"berth/internal/linux"
@@ -71,6 +72,7 @@ type starting struct {
 	spec   *specs.Spec
 	proc   *lifecycle.Container
 	net    *network.Sandbox // nil: none of its own
+	made   *networks.Made   // nil: plugins make no network for it
 	shared *share.Joined    // nil: it shares nothing with another container
 	lent   int              // the other's id range, or NoSlot
 }
@@ -93,6 +95,7 @@ func (s *starting) run(ctx context.Context) (err error) {
 		s.prepareMounts,  // volume: directories to bind
 		s.joinContainer,  // share: another container's namespaces
 		s.joinNetworks,   // network: addresses, ports, names
+		s.joinPlugins,    // network: what CNI plugins make
 		s.build,          // spec
 		s.launch,         // ociruntime: the container runs from here on
 		s.connect,        // stdio: its streams
@@ -110,6 +113,9 @@ func (s *starting) run(ctx context.Context) (err error) {
 func (s *starting) letGo() {
 	if s.shared != nil {
 		_ = s.shared.Close() // nothing was written
+	}
+	if s.made != nil {
+		_ = s.made.Close()
 	}
 }
 
@@ -181,10 +187,20 @@ func (s *starting) joinNetworks(_ context.Context, undo *cleanup.Stack) (err err
 	return err
 }
 
+func (s *starting) joinPlugins(ctx context.Context, undo *cleanup.Stack) (err error) {
+	if s.made, err = s.e.JoinPlugins(ctx, &s.rec, s.c.Dir()); s.made != nil {
+		undo.Add(func() error { return s.e.Leave(s.c.ID()) })
+	}
+	return err
+}
+
 func (s *starting) build(context.Context, *cleanup.Stack) (err error) {
 	p, rec := bundle.Places{Files: bundle.FilesOf(share.NetworkOf(s.c, s.e.records.Get)), Mounts: s.mounts}, &s.rec
 	if s.shared != nil {
 		p.Namespaces, rec = s.shared.Paths, &s.shared.Record
+	}
+	if s.made != nil {
+		p.Namespaces = merged(s.made.Paths, p.Namespaces)
 	}
 	if s.spec, err = s.e.bundles.Spec(rec, s.user, p); err != nil {
 		return err
@@ -196,7 +212,7 @@ func (s *starting) build(context.Context, *cleanup.Stack) (err error) {
 }
 
 // merged is base with what over says.
-func merged(base, over map[string]string) map[string]string {
+func merged[K comparable, V any](base, over map[K]V) map[K]V {
 	out := maps.Clone(base)
 	if out == nil {
 		return over
@@ -215,6 +231,9 @@ func (s *starting) launch(ctx context.Context, undo *cleanup.Stack) (err error) 
 	}
 	if s.shared != nil {
 		a.Namespaces, a.Tmpfs = s.shared.Files, s.shared.Shm
+	}
+	if s.made != nil {
+		a.Namespaces = merged(s.made.Files, a.Namespaces)
 	}
 	s.proc, err = s.e.Runtime.Start(ctx, a)
 	if err != nil {

@@ -94,7 +94,7 @@ func (n *Networks) ready() (*host, error) {
 	if err := os.MkdirAll(n.Run, 0o700); err != nil {
 		return nil, err
 	}
-	if err := touch(n.marker("used")); err != nil {
+	if err := os.WriteFile(n.marker("used"), nil, 0o600); err != nil {
 		return nil, err
 	}
 	table, err := firewall.Open(n.tableName())
@@ -116,14 +116,6 @@ func (n *Networks) ready() (*host, error) {
 
 func (n *Networks) marker(name string) string { return filepath.Join(n.Run, name) }
 
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|syscall.O_CLOEXEC, 0o600)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
@@ -137,7 +129,7 @@ func (n *Networks) allowForwarding(h *host, table *firewall.Table) error {
 	if err != nil {
 		return err
 	}
-	names, err := n.foreign(h)
+	names, err := h.links.Names()
 	if err != nil {
 		return err
 	}
@@ -155,19 +147,6 @@ func (n *Networks) allowForwarding(h *host, table *firewall.Table) error {
 	}
 	_, err = h.links.EnableForwarding(true)
 	return err
-}
-
-// foreign are the names of the host's devices without berth's own, which forwarding is for.
-func (n *Networks) foreign(h *host) ([]string, error) {
-	names, err := h.links.Names()
-	if err != nil {
-		return nil, err
-	}
-	ours := map[string]bool{}
-	for _, s := range n.states() {
-		ours[s.Iface] = true
-	}
-	return slices.DeleteFunc(names, func(name string) bool { return ours[name] }), nil
 }
 
 // maxForwarding bounds how often a berthd turns forwarding on again: whoever turns it off
@@ -200,15 +179,28 @@ func (n *Networks) uplinks(marker string) []string {
 	return strings.Fields(string(data))
 }
 
+// Firewall is the live table of rules, and everything that it is to hold.
+func (n *Networks) Firewall() (*firewall.Table, firewall.State, error) {
+	h, err := n.ready()
+	if err != nil {
+		return nil, firewall.State{}, err
+	}
+	return h.table, n.rules(), nil
+}
+
 // rules is everything that the firewall is to hold.
 func (n *Networks) rules() firewall.State {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	state := firewall.State{Uplinks4: n.uplinks(forwarding4), Uplinks6: n.uplinks(forwarding6)}
 	for _, s := range n.byName {
-		if s.Lan == nil {
-			state.Networks = append(state.Networks, s.rules())
+		if s.Lan != nil {
+			continue
 		}
+		// A network has its bridge from its creation on, perhaps before forwarding was turned on.
+		isOurs := func(name string) bool { return name == s.Iface }
+		state.Uplinks4, state.Uplinks6 = slices.DeleteFunc(state.Uplinks4, isOurs), slices.DeleteFunc(state.Uplinks6, isOurs)
+		state.Networks = append(state.Networks, s.rules())
 	}
 	for _, sb := range n.sandboxes {
 		state.Ports = append(state.Ports, sb.Rules()...)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,7 +135,7 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	_, _ = rand.Read(id) // never fails (crypto/rand)
 	ep := &Endpoint{
 		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.Iface, Under: up.index,
-		Inside: inside, Host: bridge.EndPrefix + hex.EncodeToString(id[:5]), MTU: s.MTU, Isolated: !s.ICC, Hairpin: bridgesPassNetfilter(), Internal: s.rec.Internal,
+		Inside: inside, Host: bridge.EndPrefix + hex.EncodeToString(id[:5]), MTU: s.MTU, Isolated: !s.ICC, Hairpin: bridge.PassNetfilter(), Internal: s.rec.Internal,
 		Settings: w.Settings,
 	}
 	if ep.HostIndex, err = up.host.links.NextIndex(); err != nil {
@@ -161,13 +160,6 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 		ep.Aliases = w.Settings.Aliases
 	}
 	return ep, nil
-}
-
-// bridgesPassNetfilter says whether packets within a bridge pass the firewall
-// (br_netfilter): a published port leads back to the same bridge port then.
-func bridgesPassNetfilter() bool {
-	b, err := os.ReadFile("/proc/sys/net/bridge/bridge-nf-call-iptables")
-	return err == nil && strings.TrimSpace(string(b)) == "1"
 }
 
 // address takes addresses of each of the network's subnets.

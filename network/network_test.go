@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -295,4 +296,25 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("took %s", data)
 		}
 	})
+}
+
+// TestUplinks: what berth made itself before it turned forwarding on is none of the
+// interfaces between which nothing is forwarded.
+func TestUplinks(t *testing.T) {
+	newHost(t)
+	if out, err := exec.Command("ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	n := open(t, t.TempDir())
+	rec, err := n.Create(network.CreateRequest{Name: "app", IPAM: subnet("10.78.0.0/24")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.ready(); err != nil {
+		t.Fatal(err)
+	}
+	bridge := "br-" + rec.ID[:12]
+	if up := n.rules().Uplinks6; !slices.Contains(up, "up0") || slices.Contains(up, bridge) {
+		t.Errorf("uplinks: %v", up)
+	}
 }

@@ -119,6 +119,22 @@ func (s *Server) networkPrune(w http.ResponseWriter, r *http.Request, _ vars) er
 	return encode(w, http.StatusOK, report)
 }
 
+// networkExplain answers with text, or with format=json.
+func (s *Server) networkExplain(w http.ResponseWriter, r *http.Request, v vars) error {
+	format := queryOf(r).text("format")
+	if format != "" && format != "text" && format != "json" {
+		return invalid("format %.80q is unknown: use text or json", format)
+	}
+	report, err := s.backend.NetworkExplain(r.Context(), v["id"])
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		return encode(w, http.StatusOK, report)
+	}
+	return plain(w, report.Text(), nil)
+}
+
 // okay answers a verb that has no result and that Docker answers with 200.
 func okay(w http.ResponseWriter, err error) error {
 	if err == nil {

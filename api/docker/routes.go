@@ -62,6 +62,7 @@ func (s *Server) table() []route {
 	get("/containers/:id/stats", s.containerStats)
 	get("/containers/:id/top", s.containerTop)
 	get("/containers/:id/explain", s.containerExplain)
+	get("/containers/:id/explain/network", s.networkExplain)
 	get("/containers/:id/capture", s.containerCapture)
 	add(http.MethodDelete, "/containers/:id", s.containerRemove)
 

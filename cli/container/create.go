@@ -108,6 +108,9 @@ func knownNetworks(ctx context.Context, api *client.Client, r *client.CreateRequ
 		if name == network.NetworkDefault || name == network.NetworkBridge || name == network.NetworkHost || name == network.NetworkNone {
 			continue // these always do
 		}
+		if strings.HasPrefix(name, "cni:") {
+			continue // berthd reads those at create
+		}
 		if err := api.Get(ctx, "/networks/"+url.PathEscape(name), nil, nil); errors.Is(err, errdefs.ErrNotFound) {
 			return err
 		}

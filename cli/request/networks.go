@@ -25,7 +25,7 @@ type networkFlags struct {
 }
 
 func (n *networkFlags) define(fs *pflag.FlagSet) {
-	fs.StringArrayVar(&n.networks, "network", nil, "Network to join: bridge (if not given), none, host, container:NAME, or a name; again for more; or name=N,alias=A,ip=I")
+	fs.StringArrayVar(&n.networks, "network", nil, "Network to join: bridge (if not given), none, host, container:NAME, cni:NAME, or a name; again for more; or name=N,alias=A,ip=I")
 	fs.StringArrayVar(&n.first.Aliases, "network-alias", nil, "Further name of the container in its first network")
 	fs.StringVar(&n.first.IP, "ip", "", "IPv4 address in the first network")
 	fs.StringVar(&n.first.IP6, "ip6", "", "IPv6 address in the first network")

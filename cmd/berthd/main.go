@@ -13,10 +13,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"berth/internal/places"
+	"berth/network/cni"
 
 	"github.com/spf13/pflag"
 )
@@ -44,7 +46,8 @@ type options struct {
 	root, run, logFile string
 	insecure           []string
 	onDemand, debug    bool
-	idle               time.Duration
+	cniConf, cniBin    []string
+	idle, cniTimeout   time.Duration
 	inside             *inside // set for the daemon of an ordinary user in its namespaces
 }
 
@@ -79,6 +82,9 @@ func parse(args []string, stdout, stderr io.Writer) (o options, code int, done b
 	f.StringVar(&o.run, "run", fromEnv("BERTH_RUN", run), "directory of the socket and of what runs (env BERTH_RUN)")
 	f.StringVar(&o.logFile, "log", "", "write the log to this file, not to standard error")
 	f.StringSliceVar(&o.insecure, "insecure-registry", nil, "registry (host, host:port or network) that may have no valid certificate")
+	f.StringSliceVar(&o.cniConf, "cni-conf-dir", dirsFromEnv("BERTH_CNI_CONF_DIR", "/etc/cni/net.d"), "directories of CNI configurations (env BERTH_CNI_CONF_DIR, with colons)")
+	f.StringSliceVar(&o.cniBin, "cni-bin-dir", dirsFromEnv("BERTH_CNI_BIN_DIR", "/opt/cni/bin:/usr/lib/cni"), "directories of CNI plugins (env BERTH_CNI_BIN_DIR, with colons)")
+	f.DurationVar(&o.cniTimeout, "cni-timeout", durationFromEnv("BERTH_CNI_TIMEOUT", cni.DefaultTimeout), "how long the plugins of a CNI network may take together (env BERTH_CNI_TIMEOUT)")
 	f.BoolVar(&o.onDemand, "on-demand", false, "end when no container runs and nobody is connected")
 	f.DurationVar(&o.idle, "idle-timeout", idleTimeout, "how long --on-demand waits")
 	f.BoolVar(&o.debug, "debug", false, "log more")
@@ -107,4 +113,15 @@ func fromEnv(name, fallback string) string {
 		return v
 	}
 	return fallback
+}
+
+func dirsFromEnv(name, fallback string) []string { return filepath.SplitList(fromEnv(name, fallback)) }
+
+// durationFromEnv takes the fallback for what is no duration.
+func durationFromEnv(name string, fallback time.Duration) time.Duration {
+	d, err := time.ParseDuration(os.Getenv(name))
+	if err != nil || d <= 0 {
+		return fallback
+	}
+	return d
 }

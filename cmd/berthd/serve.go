@@ -22,6 +22,7 @@ import (
 	"berth/internal/places"
 	"berth/layer"
 	"berth/network"
+	"berth/network/cni"
 	"berth/ociruntime/lifecycle"
 	"berth/registry"
 	"berth/registry/credential"
@@ -93,7 +94,9 @@ func open(ctx context.Context, o options, log *slog.Logger) (*engine.Engine, err
 		return nil, err
 	}
 	return engine.Open(ctx, engine.Config{
-		Root: o.root, Run: o.run, Version: version, Networks: networks,
+		Root: o.root, Run: o.run, Version: version, Networks: networks, Plugins: cni.New(ctx, cni.Config{
+			ConfDirs: o.cniConf, BinDirs: o.cniBin, Dir: filepath.Join(o.root, "cni"), Timeout: o.cniTimeout, Log: log,
+		}),
 		Images: image.New(blobs, snapshots, client), Snapshots: snapshots, Runtime: runtime,
 		Host: o.host, Embedded: toolbox.Open, Rootless: o.inside != nil, HostServers: o.inside.servers(), Log: log,
 	})

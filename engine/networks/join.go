@@ -1,6 +1,7 @@
 package networks
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ const maxSandbox = 64 << 20
 func (v *Verbs) Prepare(h *mcontainer.HostConfig, asked map[string]*mnetwork.EndpointSettings, exposed mnetwork.PortSet) (map[string]*mnetwork.EndpointSettings, error) {
 	if _, err := portmap.Parse(h.PortBindings, exposed, h.PublishAllPorts); err != nil {
 		return nil, err
+	}
+	if _, ok := byPlugins(h); ok {
+		return v.preparePlugins(h, asked, exposed)
 	}
 	mode := h.NetworkMode
 	if mode.IsContainer() { // what was asked for beside it is checked
@@ -111,9 +115,12 @@ func wants(mode mcontainer.NetworkMode, names map[string]*mnetwork.EndpointSetti
 	return all
 }
 
-// joins says whether a container has interfaces of its own.
+// joins says whether a container is in networks of berth's.
 func joins(rec *container.Record) bool {
 	mode := rec.HostConfig.NetworkMode
+	if _, ok := byPlugins(rec.HostConfig); ok {
+		return false
+	}
 	return !mode.IsHost() && !mode.IsContainer() && !mode.IsNone()
 }
 
@@ -129,7 +136,7 @@ func request(rec *container.Record) (network.Request, error) {
 }
 
 // Join prepares the networks of a container that is about to start, and its host
-// files in dir. nil: it has only a loopback interface, or the host's.
+// files in dir. nil: it has only a loopback interface, the host's or one of plugins.
 func (v *Verbs) Join(rec *container.Record, dir string) (sb *network.Sandbox, err error) {
 	if !joins(rec) {
 		return nil, nil //nolint:nilnil // none, which is no error
@@ -189,7 +196,9 @@ func (v *Verbs) Renamed(id, name string) error {
 }
 
 // Leave gives back what a container had that has ended. It may be repeated.
-func (v *Verbs) Leave(id string) error { return v.c.Networks.Leave(id) }
+func (v *Verbs) Leave(id string) error {
+	return errors.Join(v.c.Networks.Leave(id), v.c.Plugins.Delete(context.Background(), id))
+}
 
 // Entered tells the networks which process is in a container's network namespace.
 func (v *Verbs) Entered(id string, pid int) error { return v.c.Networks.Entered(id, pid) }
@@ -206,8 +215,12 @@ func (v *Verbs) Unpublished(h *mcontainer.HostConfig, names map[string]*mnetwork
 // Restore takes what an adopted container has, whose first process is pid. The ports that it is to
 // have are in its record: a daemon that was killed while they were changed had answered nobody yet, or had
 // stored the record.
-func (v *Verbs) Restore(c *container.Container, pid int) error {
-	id := c.ID()
+func (v *Verbs) Restore(rec *container.Record, pid int) error {
+	return errors.Join(v.restorePlugins(rec, pid), v.restoreSandbox(rec, pid))
+}
+
+func (v *Verbs) restoreSandbox(rec *container.Record, pid int) error {
+	id := rec.ID
 	f, err := os.Open(filepath.Join(v.c.RunDir(id), sandboxName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -227,8 +240,7 @@ func (v *Verbs) Restore(c *container.Container, pid int) error {
 	if sb.Container != id {
 		return fmt.Errorf("read %s: it is of container %q", f.Name(), sb.Container)
 	}
-	rec := c.Record()
-	r, err := request(&rec)
+	r, err := request(rec)
 	if err != nil {
 		return err
 	}
@@ -241,4 +253,6 @@ func (v *Verbs) Restore(c *container.Container, pid int) error {
 }
 
 // Reconcile makes the host agree with the containers that were restored.
-func (v *Verbs) Reconcile() error { return v.c.Networks.Reconcile() }
+func (v *Verbs) Reconcile() error {
+	return errors.Join(v.c.Networks.Reconcile(), v.c.Plugins.Sweep())
+}

@@ -2,8 +2,8 @@
 // them when it starts and out of them when it ends.
 //
 // Level: L3, a subroom of engine.
-// Owns: the order of networks of a container; network.json in its run directory; changes of published ports.
-// May import: network, container, container/hostfiles, events, engine/filter.
+// Owns: the order of networks of a container; network.json in its run directory; changes of published ports; namespaces for CNI plugins.
+// May import: network and its subrooms, container, container/hostfiles, spec, events, engine/filter, internal/linux/netns.
 // Must not know: how bridges, rules and names are made.
 package networks
 
@@ -18,6 +18,7 @@ import (
 	"berth/engine/filter"
 	"berth/events"
 	"berth/network"
+	"berth/network/cni"
 
 	"github.com/containerd/errdefs"
 	mevents "github.com/moby/moby/api/types/events"
@@ -27,6 +28,8 @@ import (
 // Config is what the verbs need.
 type Config struct {
 	Networks *network.Networks
+	Plugins  *cni.Networks
+	Rootless bool // no plugins are run: berthd is an ordinary user's
 	Bus      *events.Bus
 	// Lock finds a container and takes its verb lock.
 	Lock func(ctx context.Context, ref string) (*container.Container, func(), error)
@@ -43,7 +46,10 @@ type Verbs struct{ c Config }
 func New(c Config) *Verbs { return &Verbs{c} }
 
 // Close ends the name server; the networks stay.
-func (v *Verbs) Close() error { return v.c.Networks.Close() }
+func (v *Verbs) Close() error {
+	v.c.Plugins.Close()
+	return v.c.Networks.Close()
+}
 
 // NetworkCreate makes a network. A bad request is of class InvalidArgument, a
 // name that is taken or a subnet in use of class Conflict.
@@ -187,8 +193,8 @@ func (v *Verbs) NetworkConnect(ctx context.Context, ref string, r mnetwork.Conne
 }
 
 func joinable(rec *container.Record) error {
-	if mode := rec.HostConfig.NetworkMode; mode.IsHost() || mode.IsContainer() {
-		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has no network of its own (--network %s): it cannot be connected to one", rec.Name, mode))
+	if mode := rec.HostConfig.NetworkMode; mode.IsHost() || mode.IsContainer() || strings.HasPrefix(string(mode), pluginPrefix) {
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s has no network of its own (--network %s): it cannot be connected to another", rec.Name, mode))
 	}
 	if mode := rec.HostConfig.NetworkMode; mode.IsNone() && len(rec.Networks) == 0 {
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s was made with --network none: it cannot be connected to a network", rec.Name))

@@ -2,8 +2,10 @@ package networks
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"berth/container"
 
@@ -23,6 +25,7 @@ func (v *Verbs) Settings(rec *container.Record) *mcontainer.NetworkSettings {
 		}
 		out.SandboxID = rec.ID
 	}
+	maps.Copy(out.Ports, v.pluginPorts(rec.ID))
 	return out
 }
 
@@ -35,6 +38,13 @@ func (v *Verbs) endpoints(rec *container.Record) map[string]*mnetwork.EndpointSe
 		}
 	} else if !rec.HostConfig.NetworkMode.IsContainer() {
 		all[string(rec.HostConfig.NetworkMode)] = &mnetwork.EndpointSettings{}
+	}
+	if _, ok := byPlugins(rec.HostConfig); ok {
+		mode := string(rec.HostConfig.NetworkMode)
+		if s := Of(rec)[mode]; s != nil {
+			all[mode] = s.Copy()
+		}
+		v.reportPlugins(rec, all[mode])
 	}
 	if sb := v.c.Networks.Sandbox(rec.ID); sb != nil {
 		for _, ep := range sb.Endpoints {
@@ -59,6 +69,14 @@ func (v *Verbs) Ports(rec *container.Record) []mcontainer.PortSummary {
 				published[port] = true
 			}
 			ports = append(ports, mcontainer.PortSummary{IP: p.Host.Addr(), PrivatePort: p.Inside, PublicPort: p.Host.Port(), Type: string(p.Protocol)})
+		}
+	}
+	for port, bindings := range v.pluginPorts(rec.ID) {
+		published[port] = true
+		for _, b := range bindings {
+			if n, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil {
+				ports = append(ports, mcontainer.PortSummary{IP: b.HostIP, PrivatePort: port.Num(), PublicPort: uint16(n), Type: string(port.Proto())})
+			}
 		}
 	}
 	for port := range rec.Config.ExposedPorts {

@@ -115,6 +115,7 @@ func libraries() []library {
 		{"golang.org/x/sync", "*", true, "errgroup, singleflight, semaphore"},
 		{"github.com/vishvananda/netlink", "network/bridge", false, "rtnetlink and conntrack: one room makes links"},
 		{"github.com/google/nftables", "network/firewall", false, "one table of rules, one room"},
+		{"github.com/containernetworking/cni", "network/cni", false, "plugins are called by one room"},
 		{"gvisor.dev/gvisor", "network/usermode", false, "a stack of TCP/IP in the process, for ordinary users"},
 		{"github.com/miekg/dns", "network/dns", true, "DNS messages and servers"},
 		{"golang.org/x/net/bpf", "ociruntime/seccomp network/capture", true, "filters of captured packets; the BPF machine that tests compiled filters"},

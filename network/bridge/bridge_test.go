@@ -163,6 +163,19 @@ func TestPrefixes(t *testing.T) {
 	}
 }
 
+// The host is made a router for a bridge of ours, which may be there already: it is
+// none of the devices between which it is to be none.
+func TestNames(t *testing.T) {
+	h := newHost(t)
+	h.run("ip", "link", "add", "eth0", "type", "bridge")
+	if _, err := h.Ensure(Bridge{Name: "br-ours", Network: "n1", MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := h.Names(); err != nil || !slices.Equal(names, []string{"eth0"}) {
+		t.Errorf("devices of others: %q, %v", names, err)
+	}
+}
+
 func TestEnableForwarding(t *testing.T) {
 	h := newHost(t)
 	for _, s := range []string{"ipv4.ip_forward=0", "ipv6.conf.all.forwarding=0"} {

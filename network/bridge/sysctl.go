@@ -89,7 +89,8 @@ func (l *Links) IPv6Off() (off bool, err error) {
 	return off, err
 }
 
-// Names are the names of all devices but the loopback device.
+// Names are the names of all devices but the loopback device and berth's own
+// bridges and parents.
 func (l *Links) Names() ([]string, error) {
 	links, err := l.list()
 	if err != nil {
@@ -97,7 +98,7 @@ func (l *Links) Names() ([]string, error) {
 	}
 	var names []string
 	for _, link := range links {
-		if link.Attrs().Flags&net.FlagLoopback == 0 {
+		if _, ours := owner(link); !ours && link.Attrs().Flags&net.FlagLoopback == 0 {
 			names = append(names, link.Attrs().Name)
 		}
 	}

@@ -138,6 +138,9 @@ func Open(name string) (*Table, error) {
 	return t, nil
 }
 
+// Name is the table's name.
+func (t *Table) Name() string { return t.name }
+
 // Close gives up the network namespace; the table and its rules stay.
 func (t *Table) Close() error { return t.netns.Close() }
 

@@ -52,6 +52,23 @@ func New() (*os.File, error) {
 	return file, err
 }
 
+// SetUp brings the loopback interface of a network namespace up: a new one has it
+// down (netdevice(7)).
+func SetUp(ns *os.File) error {
+	return Do(ns, func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return os.NewSyscallError("socket", err)
+		}
+		lo, err := unix.NewIfreq("lo")
+		if err == nil {
+			lo.SetUint16(unix.IFF_UP)
+			err = unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
+		}
+		return errors.Join(os.NewSyscallError("ioctl SIOCSIFFLAGS", err), unix.Close(fd))
+	})
+}
+
 // Do runs f on a thread that is in the network namespace ns. What f opens
 // stays there: sockets, and files below /proc/sys/net. f starts no goroutine
 // that counts on it.
