@@ -16,7 +16,7 @@ func commands() []command.Command {
 	return []command.Command{
 		container.Run(), container.Create(), container.Start(), container.Stop(),
 		container.Restart(), container.Kill(), container.Pause(), container.Unpause(),
-		container.Remove(), container.Rename(), container.Exec(), container.Attach(), container.Wait(),
+		container.Remove(), container.Rename(), container.Update(), container.Exec(), container.Attach(), container.Wait(),
 
 		container.List(), container.Logs(), container.Inspect(), container.Top(),
 		container.Stats(), container.Port(), container.Explain(),
@@ -57,7 +57,7 @@ func objects(name string) (map[string]string, bool) {
 	case "container":
 		return map[string]string{
 			"run": "run", "create": "create", "start": "start", "stop": "stop", "restart": "restart",
-			"kill": "kill", "pause": "pause", "unpause": "unpause", "rm": "rm", "rename": "rename",
+			"kill": "kill", "pause": "pause", "unpause": "unpause", "rm": "rm", "rename": "rename", "update": "update",
 			"exec": "exec", "attach": "attach", "wait": "wait", "ls": "ps", "list": "ps", "ps": "ps",
 			"logs": "logs", "inspect": "inspect", "top": "top", "stats": "stats",
 			"port": "port",

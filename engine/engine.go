@@ -139,7 +139,9 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		Images: c.Images, Snapshots: c.Snapshots, Bus: e.bus, Embedded: c.Embedded,
 		InUse: e.imagesInUse, Using: e.imagesUsing,
 	})
-	e.Verbs = networks.New(networks.Config{Networks: c.Networks, Plugins: c.Plugins, Rootless: c.Rootless, Bus: e.bus, Lock: e.lock, RunDir: e.runDir})
+	e.Verbs = networks.New(networks.Config{
+		Networks: c.Networks, Plugins: c.Plugins, Rootless: c.Rootless, Bus: e.bus, Lock: e.lock, Tell: e.publish, RunDir: e.runDir,
+	})
 	e.watch, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.recover(ctx, left); err != nil {
 		e.stop()

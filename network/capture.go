@@ -15,13 +15,13 @@ func (n *Networks) Capture(container, ref string, o capture.Options) (c *capture
 	if sb == nil || len(sb.Endpoints) == 0 {
 		return nil, errdefs.ErrConflict.WithMessage("container does not run, or is in no network: there is nothing to capture; berth network connect puts it into one")
 	}
-	ep := sb.gateway()
+	ep := sb.Gateway()
 	if ref != "" {
 		s, err := n.find(ref)
 		if err != nil {
 			return nil, err
 		}
-		if ep = sb.endpoint(s.rec.ID); ep == nil {
+		if ep = sb.In(s.rec.ID); ep == nil {
 			return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not in network %s", sb.Name, s.rec.Name))
 		}
 	}

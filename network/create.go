@@ -184,6 +184,9 @@ func (n *Networks) complete(rec *network.Network, guess bool) error {
 	case have4 > 0 && !rec.EnableIPv4, have6 > 0 && !rec.EnableIPv6:
 		return invalid("network %s: a subnet is given of a family that is not enabled", rec.Name)
 	}
+	if err := n.checkIPv6(rec); err != nil {
+		return err
+	}
 	used, err := n.used()
 	if err != nil {
 		return err
@@ -214,6 +217,23 @@ func (n *Networks) complete(rec *network.Network, guess bool) error {
 		rec.IPAM.Config = append(rec.IPAM.Config, network.IPAMConfig{Subnet: ipam.ULA(rec.ID)})
 	}
 	return nil
+}
+
+// checkIPv6 refuses a network with IPv6 on a host that has none.
+func (n *Networks) checkIPv6(rec *network.Network) error {
+	if !rec.EnableIPv6 {
+		return nil
+	}
+	h, err := n.open()
+	if err != nil {
+		return err
+	}
+	off, err := h.links.IPv6Off()
+	if err != nil || !off {
+		return err
+	}
+	return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
+		"network %s: IPv6 is turned off on this host: make the network without, or set net.ipv6.conf.all.disable_ipv6=0 (or boot without ipv6.disable=1)", rec.Name))
 }
 
 // subnets are those of all networks.

@@ -46,6 +46,8 @@ type host struct {
 	table *firewall.Table
 	ns    *bridge.Namespace // of the name server
 	names *dns.Server
+
+	forwarded int // how often forwarding was turned on again; guarded by Networks.ruling, for writing
 }
 
 // raised is a network that the host has.
@@ -146,6 +148,27 @@ func (n *Networks) allowForwarding(h *host, table *firewall.Table) error {
 	return err
 }
 
+// maxForwarding bounds how often a berthd turns forwarding on again: whoever turns it off
+// each time means it.
+const maxForwarding = 5
+
+// repairForwarding turns forwarding on again after somebody has turned it off.
+func (n *Networks) repairForwarding(h *host) error {
+	n.ruling.Lock()
+	defer n.ruling.Unlock()
+	v4, v6, err := h.links.Forwarding()
+	if err != nil || v4 && (v6 || !h.links.IPv6()) || h.forwarded > maxForwarding {
+		return err
+	}
+	if h.forwarded++; h.forwarded > maxForwarding {
+		n.Log.Error("forwarding (net.ipv4.ip_forward, net.ipv6.conf.all.forwarding) is turned off again and again: it stays so; " +
+			"containers reach nobody outside until it is on, or berthd restarts")
+		return nil
+	}
+	n.Log.Warn("somebody has turned forwarding off: it is turned on again")
+	return n.allowForwarding(h, h.table)
+}
+
 // uplinks are the interfaces that the host had when berth made it forward.
 func (n *Networks) uplinks(marker string) []string {
 	data, err := os.ReadFile(n.marker(marker))
@@ -175,7 +198,7 @@ func (n *Networks) rules() firewall.State {
 		}
 	}
 	for _, sb := range n.sandboxes {
-		state.Ports = append(state.Ports, sb.rules()...)
+		state.Ports = append(state.Ports, sb.Rules()...)
 	}
 	return state
 }
@@ -253,7 +276,7 @@ func (n *Networks) raiseNetwork(s *state) (*raised, error) {
 	for container, ep := range n.endpoints(s) { // of containers that were there before
 		if s.Lan == nil {
 			err = errors.Join(err, h.links.Port(ep.Host, s.Iface, ep.Isolated, ep.Hairpin))
-		} else if err := n.namespaces.Rejoin(h.links, container, ep.veth()); err != nil { // which is no reason against the others
+		} else if err := n.namespaces.Rejoin(h.links, container, ep.Veth()); err != nil { // which is no reason against the others
 			n.Log.Error("give a container its interface again", "network", s.rec.Name, "container", container, "error", err)
 		}
 	}

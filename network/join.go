@@ -13,12 +13,19 @@ import (
 
 	"berth/internal/cleanup"
 	"berth/network/bridge"
-	"berth/network/firewall"
 	"berth/network/ipam"
 	"berth/network/portmap"
+	"berth/network/sandbox"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
+)
+
+// What a running container has.
+type (
+	// Sandbox is its network namespace.
+	Sandbox = sandbox.Sandbox
+	// Endpoint is its place in one network.
+	Endpoint = sandbox.Endpoint
 )
 
 // Request asks for a container's places in networks.
@@ -103,7 +110,7 @@ func (n *Networks) Join(r Request) (_ *Sandbox, err error) {
 		undo.Add(func() error { return n.release(ep) })
 		sb.Endpoints = append(sb.Endpoints, ep)
 	}
-	sb.chooseDefault()
+	sb.ChooseDefault()
 	n.ruling.RLock()
 	defer n.ruling.RUnlock()
 	if err := n.publish(sb, r.Ports, &undo); err != nil {
@@ -112,31 +119,6 @@ func (n *Networks) Join(r Request) (_ *Sandbox, err error) {
 	n.admit(sb)
 	undo.Release()
 	return sb, nil
-}
-
-// chooseDefault gives one endpoint the default route: that of the highest
-// priority, then of the network whose name is first; as docker does.
-func (sb *Sandbox) chooseDefault() {
-	var best *Endpoint
-	for _, ep := range sb.Endpoints {
-		ep.Default = false
-		if ep.Internal {
-			continue
-		}
-		if best == nil || ep.priority() > best.priority() || ep.priority() == best.priority() && ep.NetworkName < best.NetworkName {
-			best = ep
-		}
-	}
-	if best != nil {
-		best.Default = true
-	}
-}
-
-func (ep *Endpoint) priority() int {
-	if ep.Settings == nil {
-		return 0
-	}
-	return ep.Settings.GwPriority
 }
 
 // enter takes a place in a network.
@@ -152,7 +134,7 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	id := make([]byte, 32)
 	_, _ = rand.Read(id) // never fails (crypto/rand)
 	ep := &Endpoint{
-		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.Iface, under: up.index,
+		ID: hex.EncodeToString(id), Network: s.rec.ID, NetworkName: s.rec.Name, Bridge: s.Iface, Under: up.index,
 		Inside: inside, Host: bridge.EndPrefix + hex.EncodeToString(id[:5]), MTU: s.MTU, Isolated: !s.ICC, Hairpin: bridge.PassNetfilter(), Internal: s.rec.Internal,
 		Settings: w.Settings,
 	}
@@ -169,6 +151,9 @@ func (n *Networks) enter(r Request, w Want, inside string) (*Endpoint, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("join network %s: %w", s.rec.Name, err)
+	}
+	if err := up.host.links.Reclaim(ep.Addresses); err != nil {
+		return nil, errors.Join(err, n.release(ep))
 	}
 	ep.Names = namesOf(r, w)
 	if w.Settings != nil {
@@ -232,68 +217,6 @@ func (n *Networks) release(ep *Endpoint) error {
 	return nil
 }
 
-// publish holds the host's ports and leads them to the container.
-func (n *Networks) publish(sb *Sandbox, wants []portmap.Want, undo *cleanup.Stack) error {
-	if len(wants) == 0 {
-		return nil
-	}
-	gw := sb.gateway()
-	if gw != nil && gw.Lan != nil || gw == nil && len(sb.lans()) > 0 {
-		n.Log.Warn("published ports are discarded: the container's way out is a LAN, where it is reached itself", "container", sb.Name)
-		return nil
-	}
-	if gw == nil {
-		return errdefs.ErrFailedPrecondition.WithMessage("ports cannot be published: all networks of the container are internal")
-	}
-	s, err := n.find(gw.Network)
-	if err != nil {
-		return err
-	}
-	var families []netip.Addr
-	for _, a := range gw.Addresses {
-		if a.Addr().Is4() {
-			families = append(families, netip.IPv4Unspecified())
-		} else {
-			families = append(families, netip.IPv6Unspecified())
-		}
-	}
-	wants = slices.Clone(wants)
-	for i := range wants {
-		if !wants[i].HostIP.IsValid() {
-			wants[i].HostIP = s.Bind
-		}
-	}
-	if sb.Ports, err = n.ports.Reserve(sb.Name, wants, families); err != nil {
-		return err
-	}
-	undo.Add(func() error { n.ports.Release(sb.Ports); return nil })
-	h, err := n.ready()
-	if err != nil {
-		return err
-	}
-	rules := sb.rules()
-	if err := h.table.AddPorts(rules); err != nil {
-		return err
-	}
-	undo.Add(func() error { return h.table.RemovePorts(rules) })
-	return h.forgetFlows(rules)
-}
-
-// rules are the published ports as the firewall has them.
-func (sb *Sandbox) rules() []firewall.Port {
-	gw := sb.gateway()
-	if gw == nil || gw.Lan != nil {
-		return nil
-	}
-	var rules []firewall.Port
-	for _, p := range sb.Ports {
-		if to := gw.address(p.Host.Addr().Is6()); to.IsValid() {
-			rules = append(rules, firewall.Port{Protocol: string(p.Protocol), Host: p.At(), To: netip.AddrPortFrom(to.Addr(), p.Inside)})
-		}
-	}
-	return rules
-}
-
 // admit shows a sandbox to the others. It is not changed from then on.
 func (n *Networks) admit(sb *Sandbox) {
 	n.mu.Lock()
@@ -301,16 +224,12 @@ func (n *Networks) admit(sb *Sandbox) {
 	n.admitLocked(sb)
 }
 
-// replace shows a sandbox in place of the one that it was made from; false if
-// the container has ended meanwhile, and everything of it was given back.
-func (n *Networks) replace(old, sb *Sandbox) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.sandboxes[sb.Container] != old {
-		return false
-	}
-	n.admitLocked(sb)
-	return true
+// current says whether a sandbox is still what a running container has. It stays so while
+// ruling is held for writing.
+func (n *Networks) current(container string, sb *Sandbox) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.sandboxes[container] == sb
 }
 
 func (n *Networks) admitLocked(sb *Sandbox) {
@@ -354,21 +273,14 @@ func (n *Networks) leave(container string) (sb *Sandbox, err error) {
 	if sb == nil {
 		return nil, nil //nolint:nilnil // it had none
 	}
-	return sb, errors.Join(n.unpublish(sb), n.removeShapers(sb))
-}
-
-// unpublish ends the publishing of all ports of a container.
-func (n *Networks) unpublish(sb *Sandbox) error {
-	defer n.ports.Release(sb.Ports)
-	rules := sb.rules()
-	if len(rules) == 0 {
-		return nil
+	err = errors.Join(n.unpublish(sb), n.removeShapers(sb))
+	h, e := n.open()
+	for _, ep := range sb.Endpoints {
+		if e == nil && ep.Lan == nil {
+			h.links.Forsake(ep.Host, ep.Addresses)
+		}
 	}
-	h, err := n.ready()
-	if err != nil {
-		return err
-	}
-	return errors.Join(h.table.RemovePorts(rules), h.forgetFlows(rules))
+	return sb, errors.Join(err, e)
 }
 
 // Sandbox returns a copy of a running container's sandbox, or nil.
@@ -382,9 +294,7 @@ func (n *Networks) sandbox(container string) (old, sb *Sandbox) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	if old = n.sandboxes[container]; old != nil {
-		sb = old.clone()
+		sb = old.Clone()
 	}
 	return old, sb
 }
-
-func portText(p uint16) string { return strconv.Itoa(int(p)) }

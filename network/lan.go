@@ -9,7 +9,6 @@ import (
 
 	"berth/network/bridge"
 	"berth/network/lan"
-	"berth/ociruntime/plan/netdevice"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -100,33 +99,10 @@ func (n *Networks) placeLan(s *state, up *raised, ep *Endpoint) error {
 	return nil
 }
 
-// pairLan is what the keeper makes for such an endpoint.
-func (ep *Endpoint) pairLan() netdevice.Pair {
-	p := netdevice.Pair{
-		Kind: netdevice.Kind(ep.Lan.Kind), HostIndex: ep.HostIndex, Parent: ep.under, ParentName: ep.Lan.Parent,
-		Inside: ep.Inside, MTU: ep.MTU, Addresses: ep.Addresses,
-	}
-	if !ep.Lan.SharesMAC() {
-		p.MAC = ep.MAC
-	}
-	p.Mode, p.Flags = ep.Lan.Numbers()
-	return p
-}
-
-// lans are the interfaces of the container that the host has no end of.
-func (sb *Sandbox) lans() (all []bridge.Veth) {
-	for _, ep := range sb.Endpoints {
-		if ep.Lan != nil {
-			all = append(all, ep.veth())
-		}
-	}
-	return all
-}
-
 // Entered tells which process is in a container's network namespace. Interfaces
 // that the host has no end of are found by that.
 func (n *Networks) Entered(container string, pid int) error {
-	if _, sb := n.sandbox(container); sb == nil || len(sb.lans()) == 0 {
+	if _, sb := n.sandbox(container); sb == nil || len(sb.Lans()) == 0 {
 		return nil
 	}
 	return n.namespaces.Enter(container, pid)
@@ -135,7 +111,7 @@ func (n *Networks) Entered(container string, pid int) error {
 // unplug takes an interface out of a running container.
 func (n *Networks) unplug(h *host, container string, pid int, ep *Endpoint) error {
 	if ep.Lan != nil {
-		return n.namespaces.Unplug(h.links, container, pid, ep.veth())
+		return n.namespaces.Unplug(h.links, container, pid, ep.Veth())
 	}
 	// By the host's end: what the container calls its own is the container's to change.
 	return h.links.RemoveLink(ep.Host)
@@ -143,7 +119,7 @@ func (n *Networks) unplug(h *host, container string, pid int, ep *Endpoint) erro
 
 // depart makes sure that the addresses of an ended container are free at its parents.
 func (n *Networks) depart(sb *Sandbox) error {
-	all := sb.lans()
+	all := sb.Lans()
 	if len(all) == 0 {
 		return nil
 	}

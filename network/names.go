@@ -36,7 +36,7 @@ func (n *Networks) name(sb *Sandbox, ep *Endpoint) {
 	}
 	for _, name := range ep.Names {
 		name = strings.ToLower(name)
-		if !slices.ContainsFunc(s.names[name], ep.same) {
+		if !slices.ContainsFunc(s.names[name], ep.Same) {
 			s.names[name] = append(s.names[name], ep)
 		}
 	}
@@ -55,14 +55,12 @@ func (n *Networks) unname(container string, ep *Endpoint) {
 	}
 	for _, name := range ep.Names {
 		name = strings.ToLower(name)
-		s.names[name] = slices.DeleteFunc(s.names[name], ep.same)
+		s.names[name] = slices.DeleteFunc(s.names[name], ep.Same)
 		if len(s.names[name]) == 0 {
 			delete(s.names, name)
 		}
 	}
 }
-
-func (ep *Endpoint) same(other *Endpoint) bool { return ep.ID == other.ID }
 
 // asker is the sandbox that has an address.
 func (n *Networks) asker(from netip.Addr) *Sandbox { return n.sandboxes[n.byAddr[from]] }
@@ -106,7 +104,7 @@ func (n *Networks) Reverse(from, addr netip.Addr) (name string, known bool) {
 	}
 	for _, ep := range other.Endpoints {
 		has := slices.ContainsFunc(ep.Addresses, func(p netip.Prefix) bool { return p.Addr() == addr })
-		if has && sb.endpoint(ep.Network) != nil && len(ep.Names) > 0 {
+		if has && sb.In(ep.Network) != nil && len(ep.Names) > 0 {
 			return ep.Names[0] + "." + ep.NetworkName, true
 		}
 	}
@@ -125,5 +123,5 @@ func (n *Networks) Upstreams(from netip.Addr) (servers []netip.AddrPort, externa
 	for _, s := range sb.Servers {
 		servers = append(servers, netip.AddrPortFrom(s, dnsPort))
 	}
-	return servers, sb.gateway() != nil
+	return servers, sb.Gateway() != nil
 }

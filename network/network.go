@@ -49,6 +49,7 @@ import (
 	"berth/network/lan"
 	"berth/network/portmap"
 	"berth/network/record"
+	"berth/network/relay"
 	"berth/network/request"
 
 	"github.com/containerd/errdefs"
@@ -76,14 +77,16 @@ type Config struct {
 type Networks struct {
 	Config
 	ports   *portmap.Table
+	relay   *relay.Table
 	records record.Store
 
 	// change orders creating and removing networks, which look at all others. It is
 	// taken before mu.
 	change sync.Mutex
 
-	// ruling is held for reading while records and rules change together, and for
-	// writing while all rules are made to agree with the records. It is taken before mu.
+	// ruling is held for reading while records and rules change together, and for writing
+	// while all rules are made to agree with the records, and while a running container's
+	// place changes, so that it does not end meanwhile. It is taken before mu.
 	ruling sync.RWMutex
 
 	mu        sync.RWMutex
@@ -128,6 +131,7 @@ func Open(ctx context.Context, c Config) (*Networks, error) {
 		byName: map[string]*state{}, sandboxes: map[string]*Sandbox{}, byAddr: map[netip.Addr]string{},
 	}
 	n.watch, n.stop = context.WithCancel(context.WithoutCancel(ctx))
+	n.relay = relay.New(n.watch, c.Log)
 	entries, err := os.ReadDir(c.Root)
 	if err != nil {
 		return nil, fmt.Errorf("open networks: %w", err)
@@ -160,14 +164,15 @@ func (n *Networks) Close() error {
 	n.stop()
 	n.watching.Wait()
 	n.namespaces.Close()
+	err := n.relay.Close()
 	n.hostMu.Lock()
 	defer n.hostMu.Unlock()
 	h := n.host
 	n.host, n.closed = nil, true
-	if h == nil {
-		return nil
+	if h != nil {
+		err = errors.Join(err, h.close())
 	}
-	return h.close()
+	return err
 }
 
 // predefined are the networks that are no bridge.
@@ -300,7 +305,7 @@ func (n *Networks) inUse(s *state) []string {
 
 func (n *Networks) inUseLocked(s *state) (names []string) {
 	for _, sb := range n.sandboxes {
-		if sb.endpoint(s.rec.ID) != nil {
+		if sb.In(s.rec.ID) != nil {
 			names = append(names, sb.Name)
 		}
 	}

@@ -206,14 +206,14 @@ func TestJoin(t *testing.T) {
 	if err := json.Unmarshal(data, &kept); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(a, &kept, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.IgnoreUnexported(Endpoint{})); diff != "" {
+	if diff := cmp.Diff(a, &kept, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.IgnoreFields(Endpoint{}, "Under")); diff != "" {
 		t.Error(diff)
 	}
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
 	next := open(t, dir)
-	if err := next.Restore(&kept, os.Getpid()); err != nil {
+	if _, err := next.Restore(&kept, nil, os.Getpid()); err != nil {
 		t.Fatal(err)
 	}
 	if err := next.Reconcile(); err != nil {
@@ -236,7 +236,7 @@ func TestPublish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rules := sb.rules(); len(rules) != 1 || rules[0].To.Port() != 80 || rules[0].Host != netip.MustParseAddrPort("0.0.0.0:8080") {
+	if rules := sb.Rules(); len(rules) != 1 || rules[0].To.Port() != 80 || rules[0].Host != netip.MustParseAddrPort("0.0.0.0:8080") {
 		t.Errorf("rules: %v", rules)
 	}
 	_, err = n.Join(Request{Container: idB, Name: "other", Networks: []Want{{"default", nil}}, Ports: want})
@@ -251,6 +251,36 @@ func TestPublish(t *testing.T) {
 	}
 	if _, err = n.Join(Request{Container: idB, Name: "other", Networks: []Want{{"default", nil}}, Ports: want}); err != nil {
 		t.Errorf("a port that was let go: %v", err)
+	}
+}
+
+// Forwarding that somebody turns off is turned on again, but not for ever; a bridge of
+// berth's is not among the interfaces between which nothing is forwarded then.
+func TestForwarding(t *testing.T) {
+	newHost(t)
+	n := open(t, t.TempDir())
+	const control = "/proc/sys/net/ipv4/ip_forward"
+	if err := os.WriteFile(control, []byte("1"), 0); err != nil { // a router already
+		t.Fatal(err)
+	}
+	join(t, n, idA, "a", Want{"default", nil})
+	for i := range maxForwarding + 2 {
+		if err := os.WriteFile(control, []byte("0"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.repair(); err != nil {
+			t.Fatal(err)
+		}
+		want := "1\n"
+		if i >= maxForwarding {
+			want = "0\n"
+		}
+		if have, err := os.ReadFile(control); err != nil || string(have) != want {
+			t.Errorf("after repair %d: %q, %v; want %q", i, have, err, want)
+		}
+	}
+	if up := n.uplinks(forwarding4); slices.Contains(up, n.bridgeName()) {
+		t.Errorf("uplinks: %v", up)
 	}
 }
 

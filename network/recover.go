@@ -5,12 +5,15 @@ import (
 	"errors"
 	"time"
 
+	"berth/network/portmap"
+
 	"github.com/containerd/errdefs"
 )
 
-// Restore takes what a container has that runs already, with the first process pid.
-// Call [Networks.Reconcile] after the last.
-func (n *Networks) Restore(sb *Sandbox, pid int) error {
+// Restore takes what a container has that runs already, with the first process pid. If its ports are
+// not those of the request, as its daemon was killed while they were changed, they become so. It returns what the
+// container has then. Call [Networks.Reconcile] after the last.
+func (n *Networks) Restore(sb *Sandbox, ports []portmap.Want, pid int) (*Sandbox, error) {
 	var errs []error
 	for _, ep := range sb.Endpoints {
 		n.mu.RLock()
@@ -32,9 +35,18 @@ func (n *Networks) Restore(sb *Sandbox, pid int) error {
 	// The firewall leads the port to the container anyway: whoever took it meanwhile
 	// gets nothing there.
 	errs = append(errs, n.ports.Restore(sb.Name, sb.Ports))
+	if gw := sb.Publishes(); gw != nil {
+		before := sb.Ports
+		wants, err := n.bound(gw, ports)
+		if err == nil {
+			sb.Ports, err = n.ports.Follow(sb.Name, before, wants, gw.Families())
+		}
+		errs = append(errs, err, n.forgetLeft(sb, before))
+	}
 	n.admit(sb)
+	n.relayInstead(nil, sb)
 	errs = append(errs, n.Entered(sb.Container, pid))
-	return errors.Join(errs...)
+	return sb.Clone(), errors.Join(errs...)
 }
 
 // Reconcile makes the host agree with the running containers after a restart of
@@ -73,7 +85,7 @@ func (n *Networks) repair() error {
 	if err != nil {
 		return err
 	}
-	errs := []error{n.repairRules(h), n.repairLimits(h)}
+	errs := []error{n.repairRules(h), n.repairLimits(h), n.repairForwarding(h), h.links.Sweep()}
 	for _, s := range n.states() {
 		if len(n.inUse(s)) == 0 {
 			continue
@@ -165,7 +177,7 @@ func (n *Networks) endpoints(s *state) map[string]*Endpoint {
 	defer n.mu.RUnlock()
 	all := map[string]*Endpoint{}
 	for id, sb := range n.sandboxes {
-		if ep := sb.endpoint(s.rec.ID); ep != nil {
+		if ep := sb.In(s.rec.ID); ep != nil {
 			all[id] = ep
 		}
 	}

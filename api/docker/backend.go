@@ -95,6 +95,7 @@ type Networks interface {
 	NetworkConnect(ctx context.Context, ref string, r network.ConnectRequest) error
 	NetworkDisconnect(ctx context.Context, ref string, r network.DisconnectRequest) error
 	NetworkPrune(ctx context.Context, f engine.Filters) (network.PruneReport, error)
+	ContainerPorts(ctx context.Context, ref string, u networks.PortUpdate) error
 	// NetworkExplain says who reaches a container and what it reaches.
 	NetworkExplain(ctx context.Context, ref string) (*networks.NetworkReport, error)
 	// NetworkCapture streams packets to what begin returns, once it captures.

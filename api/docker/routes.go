@@ -54,6 +54,7 @@ func (s *Server) table() []route {
 	post("/containers/:id/pause", s.containerPause)
 	post("/containers/:id/unpause", s.containerUnpause)
 	post("/containers/:id/rename", s.containerRename)
+	post("/containers/:id/update", s.containerUpdate)
 	post("/containers/:id/resize", s.containerResize)
 	post("/containers/:id/wait", s.containerWait)
 	post("/containers/:id/attach", s.containerAttach)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"berth/cli/command"
+	"berth/cli/request"
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/spf13/pflag"
@@ -93,4 +94,43 @@ func hostAddress(b network.PortBinding) string {
 		ip = b.HostIP.String()
 	}
 	return net.JoinHostPort(ip, b.HostPort)
+}
+
+// Update is `berth update`.
+func Update() command.Command {
+	return command.Command{
+		Name: "update", Group: command.GroupRun, Args: "CONTAINER", Min: 1, Max: 1,
+		Complete: command.Containers,
+		Summary:  "Change the published ports of a container",
+		Help: "The container may run or not, and what is asked for is done as a whole or not at all. " +
+			"Connections that are open at a port that is published no more go on until one side ends them.",
+		Examples: []string{
+			"berth update -p 8080:80 web",
+			"berth update -p 8443:443 --publish-rm 8080 web",
+			"berth update --publish-rm 127.0.0.1:53/udp dns",
+			"berth update --publish-rm :80 web",
+		},
+		Setup: func(fs *pflag.FlagSet) command.Func {
+			var add, remove []string
+			fs.StringArrayVarP(&add, "publish", "p", nil, "Publish a port on the host, [[IP:]HOST:]CONTAINER[/udp], also of ranges")
+			fs.StringArrayVar(&remove, "publish-rm", nil, "Publish a port of the host no more, [IP:]HOST[-HOST][/udp], or those of a port of the container, :CONTAINER[/udp]")
+			return func(ctx context.Context, c *command.CLI, args []string) error {
+				if err := checkName(args[0]); err != nil {
+					return err
+				}
+				if len(add)+len(remove) == 0 {
+					return command.BadUsage("berth update: nothing to change: give --publish or --publish-rm")
+				}
+				body, err := request.Ports(add, remove)
+				if err != nil {
+					return command.BadUsage("%v", err)
+				}
+				api, err := c.Client(ctx)
+				if err != nil {
+					return err
+				}
+				return api.Post(ctx, "/containers/"+args[0]+"/update", nil, body, nil)
+			}
+		},
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"berth/network/explain"
 	"berth/network/firewall"
 	"berth/network/rate"
+	"berth/network/relay"
 
 	"github.com/containerd/errdefs"
 )
@@ -94,14 +95,16 @@ func (v *Verbs) endpointFacts(sb *network.Sandbox, ep *network.Endpoint) explain
 func portFacts(table *firewall.Table, sb *network.Sandbox) (ports []explain.Port, err error) {
 	var live []int // which of them have a rule
 	var rules []firewall.Port
+	relays := sb.Relays()
 	for _, p := range sb.Ports {
 		out := explain.Port{Protocol: string(p.Protocol), Host: p.Host}
+		out.Relays = relays[relay.Key{Protocol: out.Protocol, Host: p.Host}]
 		for _, ep := range sb.Endpoints {
 			for _, a := range ep.Addresses {
 				if ep.Default && ep.Lan == nil && !out.To.IsValid() && a.Addr().Is6() == p.Host.Addr().Is6() {
 					out.To = netip.AddrPortFrom(a.Addr(), p.Inside)
 					live = append(live, len(ports))
-					rules = append(rules, firewall.Port{Protocol: out.Protocol, Host: out.Host, To: out.To})
+					rules = append(rules, firewall.Port{Protocol: out.Protocol, Host: p.At(), To: out.To})
 				}
 			}
 		}

@@ -212,12 +212,15 @@ func (v *Verbs) Unpublished(h *mcontainer.HostConfig, names map[string]*mnetwork
 	return []string{"published ports are discarded with --network " + strings.Join(lans, ", ") + ": there the container itself is reached"}
 }
 
-// Restore takes what an adopted container has, whose first process is pid.
+// Restore takes what an adopted container has, whose first process is pid. The ports that it is to
+// have are in its record: a daemon that was killed while they were changed had answered nobody yet, or had
+// stored the record.
 func (v *Verbs) Restore(rec *container.Record, pid int) error {
-	return errors.Join(v.restorePlugins(rec, pid), v.restoreSandbox(rec.ID, pid))
+	return errors.Join(v.restorePlugins(rec, pid), v.restoreSandbox(rec, pid))
 }
 
-func (v *Verbs) restoreSandbox(id string, pid int) error {
+func (v *Verbs) restoreSandbox(rec *container.Record, pid int) error {
+	id := rec.ID
 	f, err := os.Open(filepath.Join(v.c.RunDir(id), sandboxName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -237,7 +240,16 @@ func (v *Verbs) restoreSandbox(id string, pid int) error {
 	if sb.Container != id {
 		return fmt.Errorf("read %s: it is of container %q", f.Name(), sb.Container)
 	}
-	return v.c.Networks.Restore(&sb, pid)
+	r, err := request(rec)
+	if err != nil {
+		return err
+	}
+	ports := slices.Clone(sb.Ports)
+	now, err := v.c.Networks.Restore(&sb, r.Ports, pid)
+	if !slices.Equal(ports, now.Ports) {
+		err = errors.Join(err, v.store(now))
+	}
+	return err
 }
 
 // Reconcile makes the host agree with the containers that were restored.

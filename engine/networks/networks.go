@@ -2,7 +2,7 @@
 // them when it starts and out of them when it ends.
 //
 // Level: L3, a subroom of engine.
-// Owns: the order of networks of a container; network.json in its run directory; namespaces for CNI plugins.
+// Owns: the order of networks of a container; network.json in its run directory; changes of published ports; namespaces for CNI plugins.
 // May import: network and its subrooms, container, container/hostfiles, spec, events, engine/filter, internal/linux/netns.
 // Must not know: how bridges, rules and names are made.
 package networks
@@ -33,6 +33,8 @@ type Config struct {
 	Bus      *events.Bus
 	// Lock finds a container and takes its verb lock.
 	Lock func(ctx context.Context, ref string) (*container.Container, func(), error)
+	// Tell tells listeners what happened to a container.
+	Tell func(c *container.Container, action mevents.Action, more ...string)
 	// RunDir is the directory of a running container's records.
 	RunDir func(id string) string
 }
@@ -238,7 +240,12 @@ func (v *Verbs) NetworkDisconnect(ctx context.Context, ref string, r mnetwork.Di
 	}
 	if rec.State.Pid != 0 {
 		before := v.c.Networks.Sandbox(rec.ID)
-		sb, err := v.c.Networks.Disconnect(c.ID(), n.Name, rec.State.Pid)
+		r, err := request(&rec)
+		if err != nil {
+			return err
+		}
+		r.Networks = []network.Want{{Ref: n.Name}}
+		sb, err := v.c.Networks.Disconnect(r, rec.State.Pid)
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,12 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -80,6 +84,44 @@ func (l *Links) RemoveLink(name string) error {
 		return conflict("network device %s is a %s that berth did not make: it stays", name, link.Type())
 	}
 	return remove(l.h, link)
+}
+
+// Forsake notes a host's end whose container has ended. The kernel removes it, but not while a
+// socket of the container's is left, and one of TCP whose other side is silent stays for minutes: its
+// namespace still answers to the container's addresses. Whoever gets one of them
+// asks for it with Reclaim; Sweep does so for all.
+func (l *Links) Forsake(host string, addresses []netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range addresses {
+		l.forsaken[a] = host
+	}
+}
+
+// Reclaim removes the ends that have had one of the addresses and are still there.
+func (l *Links) Reclaim(addresses []netip.Prefix) error {
+	l.mu.Lock()
+	var ends []string
+	for _, a := range addresses {
+		if host, ok := l.forsaken[a]; ok {
+			ends = append(ends, host)
+			delete(l.forsaken, a)
+		}
+	}
+	l.mu.Unlock()
+	var errs []error
+	for _, host := range ends {
+		errs = append(errs, l.RemoveLink(host))
+	}
+	return errors.Join(errs...)
+}
+
+// Sweep is Reclaim for all addresses.
+func (l *Links) Sweep() error {
+	l.mu.Lock()
+	all := slices.Collect(maps.Keys(l.forsaken))
+	l.mu.Unlock()
+	return l.Reclaim(all)
 }
 
 // Counters is what passed a device, as the device sees it: a host's end receives

@@ -36,6 +36,7 @@ type Links struct {
 
 	mu        sync.Mutex
 	lastIndex uint32 // given out by NextIndex; zero: none yet
+	forsaken  map[netip.Prefix]string
 }
 
 // Open makes a Links for the network namespace of the calling thread. Whoever
@@ -46,11 +47,18 @@ func Open() (*Links, error) {
 		return nil, fmt.Errorf("open network namespace: %w", err)
 	}
 	h, err := netlink.NewHandle(syscall.NETLINK_ROUTE, syscall.NETLINK_NETFILTER)
+	if errors.Is(err, syscall.EPROTONOSUPPORT) { // the one of both that a kernel can be without
+		err = errdefs.ErrNotImplemented.WithMessage("the kernel has no netfilter (NETLINK_NETFILTER), which networks need: " +
+			"load or build in nfnetlink and nf_tables, or run containers with --network host or none")
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open netlink: %w", err), ns.Close())
+		if e := ns.Close(); e != nil {
+			err = errors.Join(err, e)
+		}
+		return nil, fmt.Errorf("open netlink: %w", err)
 	}
 	_, err = os.Stat(sysctlRoot + "ipv6")
-	return &Links{ns: ns, h: h, ipv6: err == nil}, nil
+	return &Links{ns: ns, h: h, ipv6: err == nil, forsaken: map[netip.Prefix]string{}}, nil
 }
 
 // Close ends the use of Links. The devices stay.

@@ -73,6 +73,22 @@ func (l *Links) Forwarding() (v4, v6 bool, err error) {
 	return v4, v6, err
 }
 
+// IPv6 says whether the kernel knows IPv6.
+func (l *Links) IPv6() bool { return l.ipv6 }
+
+// IPv6Off says whether the host's administrator has turned IPv6 off, or the kernel has none.
+func (l *Links) IPv6Off() (off bool, err error) {
+	if !l.ipv6 {
+		return true, nil
+	}
+	err = l.within(func() error {
+		have, err := linux.ReadControl(sysctlRoot + "ipv6/conf/all/disable_ipv6")
+		off = strings.TrimSpace(have) == "1"
+		return err
+	})
+	return off, err
+}
+
 // Names are the names of all devices but the loopback device and berth's own
 // bridges and parents.
 func (l *Links) Names() ([]string, error) {

@@ -59,6 +59,8 @@ type Port struct {
 	Host     netip.AddrPort
 	To       netip.AddrPort // not valid if the container has no address of that family
 	Element  firewall.Element
+	// Relays is where berthd relays what comes to the port of [::1], tried in that order.
+	Relays []netip.AddrPort `json:",omitempty"`
 }
 
 // Answer says whether something is reached.

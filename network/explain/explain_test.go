@@ -31,12 +31,15 @@ func facts() Facts {
 		}
 		return p
 	}
+	loopback := port("[::1]:8083", "", "", "", false)
+	loopback.Relays = []netip.AddrPort{netip.MustParseAddrPort("[fd00:18::2]:80"), netip.MustParseAddrPort("172.18.0.2:80")}
 	return Facts{
 		Container: "web", ID: strings.Repeat("0123456789ab", 6)[:64], Networks: []Network{front, inner}, Table: "berth", Intact: true,
 		Ports: []Port{
 			port("0.0.0.0:8080", "172.18.0.2:80", "ports4", "tcp . 8080 : 172.18.0.2 . 80", true),
 			port("127.0.0.1:8081", "172.18.0.2:80", "ports_at4", "127.0.0.1 . tcp . 8081 : 172.18.0.2 . 80", true),
 			port("[::]:8082", "[fd00:18::2]:80", "ports6", "tcp . 8082 : fd00:18::2 . 80", false),
+			loopback,
 		},
 		Foreign: []firewall.Chain{{Family: "ip", Table: "filter\x1b[2J", Name: "FORWARD", Hook: "forward", Priority: 0, Policy: "drop"}},
 	}

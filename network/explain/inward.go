@@ -16,20 +16,17 @@ func (f *Facts) published(p *Port) Target {
 	if all {
 		by = "by each " + family + " address of the host"
 	}
+	if v6 && p.Host.Addr().IsLoopback() {
+		t.Paths = []Path{f.relayed(p), {Answer: No, What: "other hosts and containers", Why: "they have no way to this host's ::1"}}
+		return t
+	}
 	if why := p.broken(family); why != "" {
 		t.Paths = []Path{{Answer: No, What: "everybody, " + by, Why: why}}
 		return t
 	}
 	rule := map[[2]bool]string{{false, false}: rulePortsAt4, {false, true}: rulePorts4, {true, false}: rulePortsAt6, {true, true}: rulePorts6}[[2]bool{v6, all}]
 	local := func(what string) Path { return f.judged(Path{Answer: Yes, What: what, Rule: rule}, localHooks(), v6) }
-	switch {
-	case p.Host.Addr().IsLoopback() && v6:
-		t.Paths = []Path{
-			{Answer: No, What: "this host, " + by, Rule: ruleLoopback6, Why: "Linux routes no answers back to ::1"},
-			{Answer: No, What: "other hosts and containers", Why: "they have no way to this host's ::1"},
-		}
-		return t
-	case p.Host.Addr().IsLoopback():
+	if p.Host.Addr().IsLoopback() {
 		t.Paths = []Path{
 			local("this host, " + by + "; the container sees its gateway as the client"),
 			{Answer: No, What: "other hosts and containers", Rule: ruleWire},
@@ -38,11 +35,11 @@ func (f *Facts) published(p *Port) Target {
 	}
 	t.Paths = append(t.Paths, f.judged(Path{Answer: Yes, What: "other hosts, " + by, Rule: rule}, routedHooks(), v6))
 	t.Paths = append(t.Paths, local("this host, "+by))
-	switch {
-	case all && v6:
-		t.Paths = append(t.Paths, Path{Answer: No, What: "this host, by ::1", Rule: ruleLoopback6, Why: "Linux routes no answers back to ::1"})
-	case all:
+	if all && !v6 {
 		t.Paths = append(t.Paths, local("this host, by 127.0.0.1; the container sees its gateway as the client"))
+	}
+	if all && (v6 || len(p.Relays) > 0) {
+		t.Paths = append(t.Paths, f.relayed(p))
 	}
 	containers := Path{Answer: Yes, What: "containers of every network that is not internal, " + by, Rule: rule}
 	if route := f.route(); route != nil && f.apart(*route) {
@@ -54,6 +51,20 @@ func (f *Facts) published(p *Port) Target {
 		Path{Answer: No, What: "containers of internal networks only, " + by, Rule: ruleFromInner},
 	)
 	return t
+}
+
+// relayed says whether this host reaches a port by ::1.
+func (f *Facts) relayed(p *Port) Path {
+	if len(p.Relays) == 0 {
+		return Path{Answer: No, What: "this host, by ::1", Rule: ruleLoopback6, Why: "Linux routes no answers back to ::1"}
+	}
+	var to []string
+	for _, a := range p.Relays {
+		to = append(to, a.String())
+	}
+	path := Path{Answer: Yes, What: "this host, by ::1; the container sees its gateway as the client", Rule: ruleLoopback6}
+	path.Why = "Linux routes no answers back to ::1: berthd listens there, and relays to " + strings.Join(to, ", or if nobody answers there ")
+	return f.judge(path, localHooks(), p.Relays[len(p.Relays)-1].Addr().Is4(), true)
 }
 
 // broken says why a published port leads nowhere.

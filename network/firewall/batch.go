@@ -94,6 +94,10 @@ func taken(err error) error {
 func (t *Table) remove(e elements) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.removeLocked(e)
+}
+
+func (t *Table) removeLocked(e elements) error {
 	err := t.changeLocked(e, elements.remove)
 	if !errors.Is(err, syscall.ENOENT) {
 		return err

@@ -66,7 +66,8 @@
 // until its entry is deleted.
 //
 // The host's 127.0.0.1 leads to published ports of IPv4, but its ::1 not to those of
-// IPv6: the kernel has no way back. The host's other IPv6 addresses do.
+// IPv6: the kernel has no way back. The host's other IPv6 addresses do. Packets to ::1 are left
+// to who listens there.
 package firewall
 
 import (
@@ -229,6 +230,29 @@ func (t *Table) RemovePorts(ports []Port) error {
 	}
 	if err := t.remove(e); err != nil {
 		return fmt.Errorf("remove %s from nftables table %s: %w", describe(ports), t.name, err)
+	}
+	return nil
+}
+
+// MovePorts ends the publishing of ports and publishes others, all of it or nothing; what is
+// published no more already is no error.
+func (t *Table) MovePorts(from, to []Port) error {
+	out, in := newElements(), newElements()
+	if err := errors.Join(out.endPorts(from), in.addPorts(to)); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	err := t.batch(func(c *nftables.Conn, table *nftables.Table) error {
+		return errors.Join(out.remove(c, table), in.add(c, table))
+	})
+	if errors.Is(err, syscall.ENOENT) { // one of from, or the table
+		if err = t.removeLocked(out); err == nil {
+			err = t.changeLocked(in, elements.add)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("publish %s instead of %s in nftables table %s: %w", describe(to), describe(from), t.name, taken(err))
 	}
 	return nil
 }

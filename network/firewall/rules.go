@@ -86,8 +86,7 @@ func preroutingRules() []rule {
 }
 
 // outputRules leave ::1 alone. The kernel routes no packet of a bridge to ::1, and
-// IPv6 has no route_localnet, so replies would not arrive: better that nobody
-// answers at once, and the client tries 127.0.0.1.
+// IPv6 has no route_localnet, so replies would not arrive: who listens there relays.
 func outputRules() []rule {
 	return append([]rule{on("no way back from a bridge", toLoopback6(), leave())}, preroutingRules()...)
 }

@@ -6,23 +6,20 @@
 // May import: moby/moby/api.
 // Must not know: where packets to a port are sent.
 //
-// A port is held by a socket that is bound and never listens: the kernel then
+// A port is held by a socket that is bound and does not listen: the kernel then
 // refuses it to others (bind(2), EADDRINUSE), and what comes there without
-// being sent on to the container is refused at once.
+// being sent on to the container is refused at once. One at which the host's [::1]
+// comes in listens as soon as somebody asks for it with Socket.
 package portmap
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -43,6 +40,9 @@ type Port struct {
 	Protocol network.IPProtocol
 	Inside   uint16
 	Host     netip.AddrPort
+	// Loopback: the same port of [::1] is held with it, as the container has no IPv6
+	// address, and asked for is every address.
+	Loopback bool `json:",omitempty"`
 	// Arrives is where packets to it come in, if that is not Host.
 	Arrives netip.AddrPort `json:",omitzero"`
 }
@@ -56,6 +56,13 @@ func (p Port) At() netip.AddrPort {
 }
 
 func (p Port) String() string { return fmt.Sprintf("%s/%s", p.Host, p.Protocol) }
+
+func (p Port) key() key { return key{p.Protocol, p.Host} }
+
+// loopback is the same port of the host's [::1].
+func (p Port) loopback() key {
+	return key{p.Protocol, netip.AddrPortFrom(netip.IPv6Loopback(), p.Host.Port())}
+}
 
 // Parse reads the port bindings of a request, and with all set, asks for a free
 // port for each exposed port that has none.
@@ -131,219 +138,12 @@ func hostPorts(s string) (first, last uint16, err error) {
 	return uint16(x), uint16(y), nil
 }
 
-// Held is a port of the host that somebody holds until he closes it.
-type Held struct {
-	io.Closer // nil for a protocol that the kernel has no sockets for
-	Port      uint16
-	// Arrives is where packets to it come in, if that is not the port itself.
-	Arrives netip.AddrPort
-}
-
-// Bind holds a port; port 0 lets the kernel choose one. An error that is a
-// Taker's may tell who has it.
-type Bind func(proto network.IPProtocol, at netip.AddrPort) (Held, error)
-
-// Taker is an error of Bind that knows more than its errno.
-type Taker interface {
-	error
-	// ByWhom is " by NAME (process N)", or empty.
-	ByWhom() string
-}
-
-// Table holds ports. It is safe for concurrent use.
-type Table struct {
-	bind Bind
-
-	mu    sync.Mutex
-	holds map[key]*hold    // guarded by mu
-	busy  map[busyKey]bool // guarded by mu; held at some address, or it was
-}
-
-type busyKey struct {
-	proto network.IPProtocol
-	port  uint16
-}
-
-type key struct {
-	proto network.IPProtocol
-	host  netip.AddrPort
-}
-
-type hold struct {
-	socket io.Closer // nil for a protocol that the kernel has no sockets for
-	owner  string
-}
-
-// NewTable returns an empty table. bind is nil for the ports of this process's
-// network namespace.
-func NewTable(b Bind) *Table {
-	if b == nil {
-		b = bind
-	}
-	return &Table{bind: b, holds: map[key]*hold{}, busy: map[busyKey]bool{}}
-}
-
-// tries bounds how often a free port is asked for until one is free in both families.
-const tries = 32
-
-// Reserve holds a port for each want and address family, all or none. families
-// are the unspecified addresses of those that the container has. owner is the
-// container's name, for whoever wants the same port. A port that is in use is of
-// class Conflict.
-func (t *Table) Reserve(owner string, wants []Want, families []netip.Addr) (_ []Port, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var got []Port
-	defer func() {
-		if err != nil {
-			t.release(got)
-		}
-	}()
-	for _, w := range wants {
-		ips := families
-		if w.HostIP.IsValid() {
-			ips = []netip.Addr{w.HostIP}
-			if !sameFamily(w.HostIP, families) {
-				return nil, invalid("publish port %d/%s at %s: the container's network has no %s", w.Inside, w.Protocol, w.HostIP, family(w.HostIP))
-			}
-		}
-		ports, err := t.take(owner, w, ips)
-		if err != nil {
-			return nil, err
-		}
-		got = append(got, ports...)
-	}
-	return got, nil
-}
-
-// Restore holds ports that a running container has already, and writes where they
-// arrive.
-func (t *Table) Restore(owner string, ports []Port) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var errs []error
-	for i, p := range ports {
-		h, err := t.hold(owner, p.Protocol, p.Host)
-		errs = append(errs, err)
-		ports[i].Arrives = h.Arrives
-	}
-	return errors.Join(errs...)
-}
-
-// Rename tells that the owner of ports has another name.
-func (t *Table) Rename(ports []Port, owner string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range ports {
-		if h := t.holds[key{p.Protocol, p.Host}]; h != nil {
-			h.owner = owner
-		}
-	}
-}
-
-// Release lets ports go.
-func (t *Table) Release(ports []Port) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.release(ports)
-}
-
-func (t *Table) release(ports []Port) {
-	for _, p := range ports {
-		k := key{p.Protocol, p.Host}
-		if h := t.holds[k]; h != nil {
-			if h.socket != nil {
-				_ = h.socket.Close() // nothing was ever written to it
-			}
-			delete(t.holds, k)
-		}
-	}
-}
-
-// take holds one port number at all addresses.
-func (t *Table) take(owner string, w Want, ips []netip.Addr) ([]Port, error) {
-	first, last := int(w.First), int(w.Last)
-	if first == 0 {
-		return t.takeAny(owner, w, ips)
-	}
-	var why error
-	for n := first; n <= last; n++ {
-		got, err := t.takeAt(owner, w, ips, uint16(n))
-		if err == nil {
-			return got, nil
-		}
-		if !errdefs.IsConflict(err) {
-			return nil, err
-		}
-		why = err
-	}
-	if first != last {
-		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("publish port %d/%s: all ports %d-%d of the host are in use: choose others", w.Inside, w.Protocol, first, last))
-	}
-	return nil, why
-}
-
-func (t *Table) takeAny(owner string, w Want, ips []netip.Addr) ([]Port, error) {
-	for range tries {
-		got, err := t.takeAt(owner, w, ips, 0)
-		if err == nil || !errdefs.IsConflict(err) {
-			return got, err
-		}
-	}
-	return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("publish port %d/%s: no port of the host is free", w.Inside, w.Protocol))
-}
-
-// takeAt holds port n at all addresses; 0 lets the kernel choose.
-func (t *Table) takeAt(owner string, w Want, ips []netip.Addr, n uint16) (got []Port, err error) {
-	for _, ip := range ips {
-		h, err := t.hold(owner, w.Protocol, netip.AddrPortFrom(ip, n))
-		if err != nil {
-			t.release(got)
-			return nil, fmt.Errorf("publish port %d/%s: %w", w.Inside, w.Protocol, err)
-		}
-		n = h.Port
-		got = append(got, Port{Protocol: w.Protocol, Inside: w.Inside, Host: netip.AddrPortFrom(ip, n), Arrives: h.Arrives})
-	}
-	return got, nil
-}
-
-// hold binds a socket, and tells who has the port if that fails.
-func (t *Table) hold(owner string, proto network.IPProtocol, at netip.AddrPort) (Held, error) {
-	for k, h := range t.holds {
-		if !t.busy[busyKey{proto, at.Port()}] {
-			break // nobody has it at any address: the usual case, and there may be thousands of others
-		}
-		if k.proto == proto && at.Port() != 0 && k.host.Port() == at.Port() && overlap(k.host.Addr(), at.Addr()) {
-			return Held{}, errdefs.ErrConflict.WithMessage(fmt.Sprintf("port %s/%s of the host is published by container %s: choose another", at, proto, h.owner))
-		}
-	}
-	held, err := t.bind(proto, at)
-	var taker Taker
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		by := ""
-		if errors.As(err, &taker) {
-			by = taker.ByWhom()
-		}
-		return held, errdefs.ErrConflict.WithMessage(fmt.Sprintf("port %s/%s of the host is in use%s: choose another", at, proto, by))
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return held, invalid("the host has no address %s", at.Addr())
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return held, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
-			"port %s/%s of the host is not for ordinary users: choose one from 1024 on, or let them have it, as root: \"sysctl net.ipv4.ip_unprivileged_port_start=%d\"", at, proto, at.Port()))
-	case err != nil:
-		return held, fmt.Errorf("reserve port %s/%s of the host: %w", at, proto, err)
-	}
-	t.holds[key{proto, netip.AddrPortFrom(at.Addr(), held.Port)}] = &hold{held.Closer, owner}
-	t.busy[busyKey{proto, held.Port}] = true
-	return held, nil
-}
-
 // overlap says whether packets to one address may be packets to the other.
 func overlap(a, b netip.Addr) bool {
 	return a == b || a.Is4() == b.Is4() && (a.IsUnspecified() || b.IsUnspecified())
 }
 
+// sameFamily says whether one of families is ip's.
 func sameFamily(ip netip.Addr, families []netip.Addr) bool {
 	for _, f := range families {
 		if f.Is4() == ip.Is4() {

@@ -33,9 +33,6 @@ func bind(proto network.IPProtocol, at netip.AddrPort) (Held, error) {
 	if err != nil {
 		return Held{}, taken{err, proto, at.Port()}
 	}
-	if f == nil {
-		return Held{Port: port}, nil
-	}
 	return Held{Closer: f, Port: port}, nil
 }
 
@@ -53,9 +50,6 @@ func bindSocket(proto network.IPProtocol, at netip.AddrPort) (_ *os.File, port u
 		number = syscall.IPPROTO_SCTP
 	}
 	fd, err := syscall.Socket(domain, typ|syscall.SOCK_CLOEXEC, number)
-	if errors.Is(err, syscall.EPROTONOSUPPORT) && proto == network.SCTP && at.Port() != 0 {
-		return nil, at.Port(), nil // no program of this host can have it either
-	}
 	if err != nil {
 		return nil, 0, os.NewSyscallError("socket", err)
 	}
@@ -72,7 +66,7 @@ func bindSocket(proto network.IPProtocol, at netip.AddrPort) (_ *os.File, port u
 		}
 		sa = &syscall.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}
 	}
-	if err := bindTo(fd, sa, proto == network.TCP && domain == syscall.AF_INET); err != nil {
+	if err := bindTo(fd, sa, proto == network.TCP); err != nil {
 		return nil, 0, os.NewSyscallError("bind", err)
 	}
 	name, err := syscall.Getsockname(fd)
@@ -90,8 +84,7 @@ func bindSocket(proto network.IPProtocol, at netip.AddrPort) (_ *os.File, port u
 
 // bindTo binds a socket. Connections of a server that has just ended keep its port
 // for a minute (TIME_WAIT): with timeWait set they do not count, and listening makes
-// sure that nobody else has the port. IPv4 only: what listens at [::1] would be
-// connected to, and never answer.
+// sure that nobody else has the port.
 func bindTo(fd int, sa syscall.Sockaddr, timeWait bool) error {
 	err := syscall.Bind(fd, sa)
 	if !errors.Is(err, syscall.EADDRINUSE) || !timeWait {
@@ -104,6 +97,29 @@ func bindTo(fd int, sa syscall.Sockaddr, timeWait bool) error {
 		return err
 	}
 	return syscall.Listen(fd, 0)
+}
+
+// backlog is how many connections wait until they are accepted.
+const backlog = 128
+
+// listen makes a socket of TCP accept connections, and reads of all never wait. Connections
+// inherit SO_REUSEADDR, without which the port could not be bound for a minute after their end; nobody
+// else gets it, as this one listens.
+func listen(socket *os.File, proto network.IPProtocol) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		if failed = os.NewSyscallError("fcntl", syscall.SetNonblock(int(fd), true)); failed != nil || proto != network.TCP {
+			return
+		}
+		failed = errors.Join(
+			os.NewSyscallError("setsockopt", syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)),
+			os.NewSyscallError("listen", syscall.Listen(int(fd), backlog)))
+	})
+	return errors.Join(err, failed)
 }
 
 func as4(a netip.Addr) (b [4]byte) {

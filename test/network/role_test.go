@@ -42,6 +42,8 @@ func play(role string, args []string) error {
 		return err
 	case "look":
 		return look(args)
+	case "without-netfilter":
+		return withoutNetfilter(args)
 	case "echo":
 		return echo(args[0], args[1])
 	case "load":
