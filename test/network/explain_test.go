@@ -1,6 +1,7 @@
 package network
 
 import (
+	"berth/test/berthtest"
 	"encoding/json"
 	"net"
 	"os/exec"
@@ -132,13 +133,7 @@ func TestExplain(t *testing.T) {
 	l.serve("i2", "--network inner")
 	l.serve("l1", "--network lonely -p 8090:80")
 	l.serve("l2", "--network lonely")
-	var server net.Listener
-	o.do(t, func() (err error) {
-		server, err = net.Listen("tcp", ":80")
-		return err
-	})
-	defer server.Close()
-	go serveTCP(server) // ends with the server
+	o.listen(t)
 
 	x := l.explain("web")
 	if len(x.Problems) > 0 {
@@ -199,7 +194,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ours.Close()
-	go serveTCP(ours) // ends with the listener
+	go berthtest.Answer(ours) // ends with the listener
 	_, port, _ := net.SplitHostPort(ours.Addr().String())
 	really(t, says(t, x.Outward, "this host's own ports, at "+gw))(l.in("i1", "ask", "tcp", at(gw, port)))
 }

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"net"
 	"testing"
 )
 
@@ -19,13 +18,7 @@ func TestIsolation(t *testing.T) {
 	l.serve("i2", "--network inner")
 	l.serve("l1", "--network lonely -p 8080:80")
 	l.serve("l2", "--network lonely")
-	var server net.Listener
-	o.do(t, func() (err error) {
-		server, err = net.Listen("tcp", ":80")
-		return err
-	})
-	defer server.Close()
-	go serveTCP(server) // ends with the server
+	o.listen(t)
 
 	for _, v := range []struct {
 		addr        func(name, in string) string

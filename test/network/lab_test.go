@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -241,4 +242,16 @@ func wantError(t *testing.T, what, why string) func(got string, err error) {
 			t.Errorf("%s: %q, %v; want %s", what, got, err, why)
 		}
 	}
+}
+
+// listen serves port 80 on the other host until the test ends.
+func (o *outside) listen(t *testing.T) {
+	t.Helper()
+	var server net.Listener
+	o.do(t, func() (err error) {
+		server, err = net.Listen("tcp", ":80")
+		return err
+	})
+	t.Cleanup(func() { server.Close() })
+	go berthtest.Answer(server) // ends with the server
 }

@@ -65,26 +65,12 @@ func serve(ports []string) error {
 		if err != nil {
 			return err
 		}
-		all.Go(func() { serveTCP(l) })
+		all.Go(func() { berthtest.Answer(l) })
 		all.Go(func() { serveUDP(p) })
 	}
 	fmt.Println("serving")
 	all.Wait()
 	return nil
-}
-
-func serveTCP(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() { // until the client ends
-			defer c.Close()
-			fmt.Fprintln(c, host(c.RemoteAddr()))
-			_, _ = io.Copy(c, c)
-		}()
-	}
 }
 
 func serveUDP(p net.PacketConn) {
@@ -94,13 +80,8 @@ func serveUDP(p net.PacketConn) {
 		if err != nil {
 			return
 		}
-		_, _ = p.WriteTo([]byte(host(from)+"\n"), from)
+		_, _ = p.WriteTo([]byte(berthtest.Host(from)+"\n"), from)
 	}
-}
-
-func host(a net.Addr) string {
-	h, _, _ := net.SplitHostPort(a.String())
-	return h
 }
 
 // patience is how long a client waits for a server that is there or is not.

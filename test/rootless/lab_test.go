@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,23 +52,7 @@ func serve() {
 		panic(err)
 	}
 	go answerUDP(p)
-	answerTCP(l)
-}
-
-func host(a net.Addr) string { return netip.MustParseAddrPort(a.String()).Addr().Unmap().String() }
-
-func answerTCP(l net.Listener) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() { // until the client ends
-			defer c.Close()
-			fmt.Fprintln(c, host(c.RemoteAddr()))
-			_, _ = io.Copy(c, c)
-		}()
-	}
+	berthtest.Answer(l)
 }
 
 func answerUDP(p net.PacketConn) {
@@ -79,7 +62,7 @@ func answerUDP(p net.PacketConn) {
 		if err != nil {
 			return
 		}
-		_, _ = fmt.Fprint(writerTo{p, from}, host(from), " ", n)
+		_, _ = fmt.Fprint(writerTo{p, from}, berthtest.Host(from), " ", n)
 	}
 }
 
@@ -340,7 +323,7 @@ func (l *lab) cable() {
 	})
 	server := &dns.Server{PacketConn: names, Handler: answer}
 	go func() { _ = server.ActivateAndServe() }() // ends below
-	go answerTCP(tcp)
+	go berthtest.Answer(tcp)
 	go answerUDP(udp)
 	t.Cleanup(func() {
 		if err := errors.Join(tcp.Close(), udp.Close(), names.Close()); err != nil {

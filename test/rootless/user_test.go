@@ -1,6 +1,7 @@
 package rootless
 
 import (
+	"berth/test/berthtest"
 	"errors"
 	"fmt"
 	"net"
@@ -111,7 +112,7 @@ func TestRootlessLoopbackIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	go answerTCP(s)
+	go berthtest.Answer(s)
 	gateway := strings.Fields(l.must("run", "--rm", "--network", "host", "toolbox", "cat", "/etc/resolv.conf"))[1]
 	for _, addr := range []string{"127.0.0.1:8333", gateway + ":8333", "0.0.0.0:8333"} {
 		if out, err := l.askFrom("host", "tcp", addr); err == nil {
